@@ -1,0 +1,87 @@
+"""The typed configuration. Sizes are bytes, times seconds; each field's comment is its documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+class Paths(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things lie."""
+
+    state: str  # ledger, locks, spool, work
+    library: str  # published results
+
+    @property
+    def work(self) -> Path:
+        """Where stages write what isn't published yet."""
+        return Path(self.state) / "work"
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite database."""
+        return Path(self.state) / "ledger.sqlite"
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """How much may wait in front of a stage."""
+
+    batches: int = 16
+    bytes: int = 256 * MIB
+
+
+class BatchSize(msgspec.Struct, frozen=True, kw_only=True):
+    """When extract closes a batch: at whichever comes first."""
+
+    bytes: int = 64 * MIB
+    files: int = 1000
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """How much disk is left alone."""
+
+    min_free: int = 256 * MIB
+
+
+class Extract(msgspec.Struct, frozen=True, kw_only=True):
+    """What one job may cost; counted on bytes really produced, one budget over all nested levels."""
+
+    max_bytes: int = 64 * GIB  # all members together
+    max_member_bytes: int = 16 * GIB  # one member
+    max_ratio: int = 200  # produced to read, after the first MiB
+    max_members: int = 1_000_000
+    max_depth: int = 4  # archives within archives
+    max_wall_s: float = 6 * 3600.0
+    max_cpu_s: float = 6 * 3600.0
+
+
+class Convert(msgspec.Struct, frozen=True, kw_only=True):
+    """How tables are made."""
+
+    max_columns: int = 20_000
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker may take before it is replaced."""
+
+    memory_bytes: int = 2 * GIB
+    wall_s: float = 6 * 3600.0  # one batch
+    no_progress_s: float = 600.0
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set."""
+
+    paths: Paths
+    queue: Queue = Queue()
+    batch: BatchSize = BatchSize()
+    disk: Disk = Disk()
+    extract: Extract = Extract()
+    convert: Convert = Convert()
+    worker: Worker = Worker()
+    stop_timeout_s: float = 30.0

@@ -1,0 +1,267 @@
+"""The frozen values that every room shares, and the protocol a stage fulfils. Nothing here does I/O.
+
+Sizes are bytes, times are seconds (`_s`) or Unix time in seconds (`_at`), unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import IO, Protocol
+
+import msgspec
+
+
+class StageName(enum.IntEnum):
+    """The four stages, in the order a batch takes them."""
+
+    INTAKE = 0  # hashes the upload and learns whether it may go on
+    EXTRACT = 1  # turns the upload into batches of plain files
+    CONVERT = 2  # turns a batch's files into typed tables
+    STORE = 3  # stages the tables and publishes the job
+
+    @property
+    def title(self) -> str:
+        """The stage's name as people read it, `extract` for EXTRACT."""
+        return self.name.lower()
+
+
+class JobState(enum.StrEnum):
+    """Where a job stands; `done`, `failed`, `duplicate` and `cancelled` are final."""
+
+    WAITING = "waiting"  # in the ledger, not begun
+    RUNNING = "running"  # at least one of its batches has been dispatched
+    HELD = "held"  # equal to a job that is still running; decided when that one ends
+    DONE = "done"  # published
+    FAILED = "failed"  # published with a reason and no table
+    DUPLICATE = "duplicate"  # equal bytes and options as a job that is done
+    CANCELLED = "cancelled"  # taken back by its uploader or the operator
+
+
+class BatchState(enum.IntEnum):
+    """Where a batch stands within its stage."""
+
+    QUEUED = 0  # waits in its stage's queue
+    DISPATCHED = 1  # handed to its stage's worker
+    STAGED = 2  # its parts lie in the library's .incoming, waiting for the job's other batches
+
+
+class Code(enum.StrEnum):
+    """Why an input could not be taken, or not wholly."""
+
+    EMPTY = "empty"  # not one byte in it
+    UNREADABLE = "unreadable"  # it can't be opened or read
+    CHANGED = "changed"  # it changed while it was being worked on
+    CORRUPT = "corrupt"  # damaged, or not what it says it is
+    TRUNCATED = "truncated"  # it ends before it should
+    ENCRYPTED = "encrypted"  # needs a password that is missing or wrong
+    UNSUPPORTED = "unsupported"  # a format or feature that isn't read (here, or without a tool)
+    UNSAFE = "unsafe"  # a link, device or the like: recorded, never made
+    TOO_LARGE = "too_large"  # over a limit of size or number
+    TOO_DEEP = "too_deep"  # nested deeper than the limit
+    BOMB = "bomb"  # grows out of proportion, or its parts overlap
+    TIMEOUT = "timeout"  # took longer than the limit
+    MALFORMED = "malformed"  # a record that doesn't fit its table's structure
+    CRASHED = "crashed"  # the program that worked on it died, three times
+    MISSING_VOLUME = "missing_volume"  # a part of a split archive never came
+    TOOL_FAILED = "tool_failed"  # a configured external program refused it
+    INTERNAL = "internal"  # a bug of ours; the traceback is in the job's log
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why something wasn't taken: CODE for programs, TEXT and NEXT_STEP for the uploader."""
+
+    code: Code
+    text: str
+    next_step: str
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an uploader asked for with a job. The password is wiped from the ledger when the job ends."""
+
+    password: str | None = None
+    types: str = "auto"  # "auto" or "text": every column as it was written
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """One submitted file as it was when it was taken in.
+
+    `path` is absolute; device, inode, size and mtime_ns tell whether it has changed since. `sha256` (hex) is
+    empty until intake has read it. `name` is what people call it, never used as a path.
+    """
+
+    path: str
+    name: str
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+    sha256: str = ""
+    arrived_at: float = 0.0
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """What a stage hands to the next one: an opaque PAYLOAD for it, and what it costs.
+
+    `names` are all entries of work/ (files or folders, relative) that the payload refers to: they live exactly as
+    long as the ledger's batch row names them. `bytes` and `files` are what the batch counts for in the next queue.
+    """
+
+    payload: bytes = b""
+    names: tuple[str, ...] = ()
+    bytes: int = 0
+    files: int = 1
+
+
+class Closed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A batch that extract closes while it goes on. `checkpoint` is where a restart goes on after this batch."""
+
+    output: Output
+    checkpoint: bytes
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """A column as published: `type` in DuckDB's words (BIGINT, DOUBLE, VARCHAR, DATE, DECIMAL(18,2), ...)."""
+
+    name: str
+    type: str
+
+
+class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A published table: `path` is its folder below the library's root, `source` the member it came from."""
+
+    name: str
+    path: str
+    source: str
+    rows: int
+    rejected: int
+    columns: tuple[Column, ...]
+
+
+class MemberCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a job's members; total = converted + kept + rejected."""
+
+    total: int = 0
+    converted: int = 0
+    kept: int = 0
+    rejected: int = 0
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True, tag="taken"):
+    """Intake's finding: the upload's hash, with which the ledger finds duplicates."""
+
+    sha256: str
+    size: int
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True, tag="published"):
+    """Store's finding: the job is in the library at PATH (relative to its root). `tables_file` (a name in work/)
+    holds the tables as JSON where they are too many for a message; `tables` is empty then."""
+
+    path: str
+    members: MemberCounts
+    rejected_records: int = 0
+    tables: tuple[TableInfo, ...] = ()
+    tables_file: str = ""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
+    """The batch's work at this stage is finished; `output` goes on to the next one.
+
+    From extract, `output` is the job's last batch, or None when nothing more (or nothing at all) is to be converted.
+    """
+
+    output: Output | None = None
+    finding: Taken | Published | None = None
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
+    """Something passing stood in the way (a busy disk, a lock); try again after a while. Charged to nobody."""
+
+    after_s: float
+    text: str
+    needs_bytes: int = 0  # of disk, where the lack of it is why
+
+
+class Reject(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
+    """The input's fault: the whole job ends with this reason. A single bad member is no Reject: it's listed."""
+
+    reason: Reason
+
+
+Outcome = Done | Retry | Reject
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One batch as handed to a worker.
+
+    `prefix` starts every name in work/ that this attempt may write. `checkpoint` is the last committed one of an
+    extract that goes on after a restart, `next_seq` the number of the next batch it closes (seq 0 is the upload's
+    own). `publish` asks store to publish the job with this batch; `failure` to publish just that reason.
+    `crashed` names member numbers that are to be rejected as `crashed` unread; `alone` asks to take members singly.
+    """
+
+    job: int
+    batch: int
+    seq: int
+    attempt: int
+    payload: bytes
+    upload: Upload
+    options: Options
+    checkpoint: bytes = b""
+    next_seq: int = 1
+    publish: bool = False
+    failure: Reason | None = None
+    crashed: tuple[int, ...] = ()
+    alone: bool = False
+    prefix: str = ""
+
+
+class Desk(Protocol):
+    """What a stage finds in the process that runs it, and all that it may use of it."""
+
+    @property
+    def work(self) -> Path:
+        """The folder work/; names in an Output are relative to it."""
+        ...
+
+    @property
+    def library(self) -> Path:
+        """The library's root. Only store writes there."""
+        ...
+
+    def progress(self, member: int, done_bytes: int) -> None:
+        """Notes that MEMBER (its number) is being worked on and DONE_BYTES of the batch are done; costs a microsecond."""
+        ...
+
+    def start_tool(
+        self, argv: Sequence[str], *, cwd: Path | None = None, stdin: int | IO[bytes] | None = None
+    ) -> ToolProcess:
+        """Starts an external program that holds this stage's lock and dies with this process; stdout is piped."""
+        ...
+
+
+class ToolProcess(Protocol):
+    """A running external program (a subset of subprocess.Popen)."""
+
+    pid: int
+    stdout: IO[bytes] | None
+    returncode: int | None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for its end and returns its exit code, negative for a signal."""
+        ...
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        ...
+
+
+class Stage(Protocol):
+    """What is done to a batch. One instance lives in one worker process, made by `build(config)` of its module."""
+
+    def run(self, task: Task, desk: Desk) -> Generator[Closed, None, Outcome]:
+        """Works on TASK. Only extract yields, a Closed for each batch that isn't its last; the worker may wait long
+        between two of them. OSError (ENOSPC, EIO) may escape: the worker knows what to make of it."""
+        ...

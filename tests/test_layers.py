@@ -1,0 +1,80 @@
+"""Who may import whom. `lint-imports` keeps the layers; here is what its contracts can't say."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for package in ("pipeline", "stages", "bot_adapter")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+FOR_STAGES = {"pipeline.model", "pipeline.errors", "pipeline.config"}
+SCREENS = {"pipeline.cli", "pipeline.status", "pipeline.catalogue"}  # may load what only they need
+ENGINES = {"polars", "duckdb", "pyarrow", "numpy", "isal", "fastexcel", "lxml", "telethon", "rich", "typer"}
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """The dotted names that NODE, an import statement, asks for."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imports_of(path: Path) -> set[str]:
+    """All that a module imports, at its top or within a function."""
+    return {name for node in ast.walk(ast.parse(path.read_text("utf-8"))) for name in imported(node)}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level names of all modules that a fresh interpreter has loaded after STATEMENT."""
+    code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, "-c", code], env=env, cwd="/", check=True, capture_output=True, text=True)
+    return {name.partition(".")[0] for name in run.stdout.split()}
+
+
+def test_every_room_stands_in_the_layers() -> None:
+    layers = next(contract for contract in CONTRACTS if contract["id"] == "layers")["layers"]
+    placed = {name.strip(" ()") for layer in layers for name in layer.replace(":", "|").split("|")}
+    rooms = {name for name in MODULES if name.startswith("pipeline.") and not name.endswith("__init__")}
+    assert not rooms - placed, "give these a layer in pyproject.toml"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("stages.")])
+def test_a_stage_sees_values_and_itself(name: str) -> None:
+    ours = {used for used in imports_of(MODULES[name]) if used.split(".")[0] in {"pipeline", "stages", "bot_adapter"}}
+    own = ".".join(name.split(".")[:2])
+    allowed = (*FOR_STAGES, "stages.handover", own)
+    strangers = {used for used in ours if not any(used == room or used.startswith(room + ".") for room in allowed)}
+    assert not strangers - {"pipeline", "stages"}  # `from pipeline import errors` names both
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_the_adapter_talks_telegram(name: str) -> None:
+    used = {module.partition(".")[0] for module in imports_of(MODULES[name])}
+    assert name.startswith("bot_adapter") or not used & {"telethon", "cryptg"}
+
+
+def test_the_console_script_starts_on_the_standard_library_alone() -> None:
+    new = loaded_by("import pipeline.entry") - loaded_by("")
+    assert new - sys.stdlib_module_names - {"pipeline"} == set()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if name.startswith("pipeline.") and name not in SCREENS | {"pipeline.__init__"}]
+)
+def test_the_machine_loads_no_engine(name: str) -> None:
+    assert not loaded_by(f"import {name}") & ENGINES

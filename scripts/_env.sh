@@ -24,7 +24,7 @@ make_venv_with_uv() {
     local python
     # Without a Python that will do, uv brings one.
     python=$(python_found) || python=3.11
-    uv venv --quiet --python "$python" "$venv"
+    uv venv --quiet --clear --python "$python" "$venv"
 }
 
 make_venv_with_pip() {
@@ -47,8 +47,8 @@ install() {
 
 use_env() {
     local extra=$1 stamp wanted
-    # uv and pip keep their caches at home; a service or a container may have none.
-    [ -n "${HOME:-}" ] || export HOME=$root/.venv/home
+    # An empty HOME would put caches into the current folder; without one, uv and pip ask the system.
+    [ -n "${HOME:-}" ] || unset HOME
     stamp=$venv/.installed-${extra:-plain}
     # The path too: an environment that was moved has scripts that point elsewhere.
     wanted="$(cksum <"$root/pyproject.toml") $venv"

@@ -77,14 +77,14 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Options(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What an uploader asked for with a job. The password is wiped from the ledger when the job ends."""
 
     password: str | None = None
     types: str = "auto"  # "auto" or "text": every column as it was written
 
 
-class Upload(msgspec.Struct, frozen=True, kw_only=True):
+class Upload(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One submitted file as it was when it was taken in.
 
     `path` is absolute; device, inode, size and mtime_ns tell whether it has changed since. `sha256` (hex) is
@@ -101,6 +101,9 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     arrived_at: float = 0.0
 
 
+Payload = bytes  # a name that Output's own field `bytes` doesn't hide when annotations are resolved
+
+
 class Output(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What a stage hands to the next one: an opaque PAYLOAD for it, and what it costs.
 
@@ -108,7 +111,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     long as the ledger's batch row names them. `bytes` and `files` are what the batch counts for in the next queue.
     """
 
-    payload: bytes = b""
+    payload: Payload = b""
     names: tuple[str, ...] = ()
     bytes: int = 0
     files: int = 1
@@ -216,6 +219,37 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     crashed: tuple[int, ...] = ()
     alone: bool = False
     prefix: str = ""
+
+
+class StageSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage at a moment. `doing` is the name of the job in hand, `done_bytes` what is behind it in that batch."""
+
+    stage: StageName
+    up: bool
+    queued: int
+    queued_bytes: int
+    in_hand: int
+    doing: str = ""
+    done_bytes: int = 0
+    batch_bytes: int = 0
+    since_at: float = 0.0
+    finished: int = 0
+    busy_s: float = 0.0
+    restarts: int = 0
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The pipeline at a moment, for whoever watches."""
+
+    at: float
+    started_at: float
+    stages: tuple[StageSnapshot, ...]
+    waiting: int  # jobs not begun
+    running: int
+    done: int  # since the start, like the next two
+    failed: int
+    duplicates: int
+    paused: str = ""
 
 
 class Desk(Protocol):

@@ -1,0 +1,84 @@
+"""Who is to blame for a worker's death. Pure: what is known goes in, the batch's new charges come out.
+
+A batch is charged when its worker dies while it runs, and progress since its last death clears the charge. A SIGKILL
+that neither we nor the kernel's OOM killer sent comes from outside: it counts only where it strikes at the very same
+point again, as a file that kills its worker would, and a person with `kill -9` doesn't.
+"""
+
+from __future__ import annotations
+
+import enum
+import signal
+from typing import Final, NamedTuple
+
+from pipeline.blackbox import Entry
+from pipeline.work import MSGPACK, Batch, Mark, decode_mark
+
+MAX_CHARGES: Final = 3
+MAX_ORPHANED: Final = 5  # deaths of the supervisor itself while a batch ran, without progress, that charge it
+NO_MEMBER: Final = -1
+
+
+class Death(NamedTuple):
+    """How a worker died: `exit_code` as multiprocessing gives it (negative: a signal), `ours` why we killed it."""
+
+    exit_code: int
+    ours: str = ""
+    out_of_memory: bool = False
+    peak_bytes: int = 0
+
+    @property
+    def words(self) -> str:
+        """For a person: what ended it."""
+        if self.ours:
+            return self.ours
+        if self.out_of_memory:
+            return "ended by the kernel for want of memory"
+        if self.exit_code < 0:
+            return f"signal {signal.Signals(-self.exit_code).name}"
+        return f"exit code {self.exit_code}"
+
+    @property
+    def from_outside(self) -> bool:
+        """Whether somebody else seems to have killed it."""
+        return self.exit_code == -signal.SIGKILL and not self.ours and not self.out_of_memory
+
+
+class Verdict(enum.Enum):
+    """What a death means for the batch that ran."""
+
+    INNOCENT = "innocent"  # not charged
+    CHARGED = "charged"  # it runs alone next
+    MEMBER = "member"  # three charges: the member it was at is given up on, the rest goes on
+    WHOLE = "whole"  # three charges, and no member to single out: the job ends
+
+
+def charge(batch: Batch, entry: Entry, death: Death) -> Verdict:
+    """Judges BATCH, which ran when its worker died, by what its black box said last; updates its charges and mark."""
+    mark = decode_mark(batch.mark)
+    here, before = (batch.closed, entry.member, entry.done_bytes), (mark.closed, mark.member, mark.done_bytes)
+    if here > before:
+        batch.charges = 1
+    elif death.from_outside and here != before:
+        return Verdict.INNOCENT
+    else:
+        batch.charges += 1
+    batch.mark = MSGPACK.encode(Mark(*here, crashed=mark.crashed))
+    if batch.charges < MAX_CHARGES:
+        return Verdict.CHARGED
+    if entry.member == NO_MEMBER:
+        return Verdict.WHOLE
+    batch.charges = 0
+    batch.mark = MSGPACK.encode(Mark(crashed=(*mark.crashed, entry.member)))
+    return Verdict.MEMBER
+
+
+def orphan(batch: Batch, entry: Entry) -> None:
+    """BATCH ran when the supervisor died: it runs alone next, and the fifth time without progress is a charge."""
+    mark = decode_mark(batch.mark)
+    here, before = (batch.closed, entry.member, entry.done_bytes), (mark.closed, mark.member, mark.done_bytes)
+    batch.orphaned = 1 if here > before else batch.orphaned + 1
+    if batch.orphaned >= MAX_ORPHANED:
+        batch.orphaned = 0
+        batch.charges += 1
+    batch.mark = MSGPACK.encode(Mark(*here, crashed=mark.crashed))

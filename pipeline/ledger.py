@@ -1,0 +1,307 @@
+"""The ledger: the SQLite database that is the only truth about jobs, batches and events.
+
+One writer, the supervisor, with WAL, synchronous=FULL and one transaction a loop turn; any number of readers.
+FULL because a simulated power cut loses nothing under it, and up to a quarter of the commits under NORMAL.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline.errors import LedgerDamaged, LedgerNewer, StateUnwritable
+from pipeline.ledger_schema import MIGRATIONS, migrate
+from pipeline.model import BatchState, JobState, Options, Reason, StageName, TableInfo, Upload
+from pipeline.work import MSGPACK, Batch, Changes, Equal, EventKind, Job, JobEnd
+
+_INSERT_BATCH = (
+    "INSERT INTO batch (job, seq, stage, state, attempt, charges, orphaned, mark, bytes, files, payload, names,"
+    " checkpoint, closed, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_UPDATE_BATCH = (
+    "UPDATE batch SET job = ?, seq = ?, stage = ?, state = ?, attempt = ?, charges = ?, orphaned = ?, mark = ?,"
+    " bytes = ?, files = ?, payload = ?, names = ?, checkpoint = ?, closed = ? WHERE id = ?"
+)
+_END_JOB = (
+    "UPDATE job SET state = ?, reason = ?, duplicate_of = ?, ended_at = ?, result_path = ?, members = ?,"
+    " rejected_records = ?, options = ? WHERE id = ?"
+)
+_JOB_COLUMNS = "job.id, path, name, size, mtime_ns, inode, device, sha256, arrived_at, options, epoch, reason"
+_options = msgspec.msgpack.Decoder(Options)
+_reason = msgspec.json.Decoder(Reason)
+_tables = msgspec.json.Decoder(tuple[TableInfo, ...])
+_json = msgspec.json.Encoder()
+
+
+class Ledger:
+    """The one writer. Opening it creates or migrates the database; every method is one transaction."""
+
+    def __init__(self, path: Path, work: Path, *, synchronous: str = "FULL") -> None:
+        self.path = path
+        self._work = work
+        self._db = _open(path, synchronous)
+        self._next_event = self._one("SELECT coalesce(max(id), 0) FROM event") + 1
+        self.next_batch = self._one("SELECT coalesce(max(id), 0) FROM batch") + 1
+
+    def close(self) -> None:
+        """Closes the database; a WAL left behind by a kill is taken up by the next open."""
+        self._db.close()
+
+    def boot_id(self) -> str:
+        """The kernel's boot id when this ledger was last worked on; empty for a new one."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'boot_id'").fetchone()
+        return row[0] if row else ""
+
+    def set_boot_id(self, boot_id: str) -> None:
+        """Notes the boot that intermediate output in work/ belongs to."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('boot_id', ?)", (boot_id,))
+
+    def submit(self, uploads: Iterable[tuple[str, Upload, Options]]) -> list[int]:
+        """Adds jobs (source, upload, options) that aren't there yet; returns the ids, known ones included."""
+        ids: list[int] = []
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for source, upload, options in uploads:
+                ids.append(self._submit_one(source, upload, options))
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+        return ids
+
+    def _submit_one(self, source: str, upload: Upload, options: Options) -> int:
+        known = self._db.execute("SELECT id FROM job WHERE source = ?", (source,)).fetchone()
+        if known:
+            return int(known[0])
+        cursor = self._db.execute(
+            "INSERT INTO job (source, name, path, size, mtime_ns, inode, device, options, state, arrived_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)",
+            (
+                source,
+                upload.name,
+                upload.path,
+                upload.size,
+                upload.mtime_ns,
+                upload.inode,
+                upload.device,
+                MSGPACK.encode(options),
+                upload.arrived_at,
+            ),
+        )
+        job = cursor.lastrowid
+        assert job is not None
+        self._insert_events([(job, upload.arrived_at, 0, None, EventKind.ARRIVED, 0, 0.0, source)])
+        return job
+
+    def unfinished_at(self, path: str) -> list[tuple[int, int, int]]:
+        """Unfinished jobs (id, size, mtime_ns) that were submitted from PATH."""
+        query = "SELECT id, size, mtime_ns FROM job WHERE path = ? AND state IN ('waiting', 'held')"
+        return self._db.execute(query, (path,)).fetchall()
+
+    def waiting(self, after: int, limit: int) -> list[Job]:
+        """Up to LIMIT jobs past id AFTER that haven't begun, oldest first."""
+        rows = self._db.execute(
+            f"SELECT {_JOB_COLUMNS} FROM job WHERE state = 'waiting' AND id > ? AND NOT EXISTS"
+            " (SELECT 1 FROM batch WHERE batch.job = job.id) ORDER BY job.id LIMIT ?"
+            if after == 0
+            else f"SELECT {_JOB_COLUMNS} FROM job WHERE state = 'waiting' AND id > ? ORDER BY job.id LIMIT ?",
+            (after, limit),
+        )
+        return [_job(row) for row in rows]
+
+    def open_batches(self) -> list[Batch]:
+        """All batches of jobs that have begun, with their jobs, by job and seq."""
+        jobs: dict[int, Job] = {}
+        batches = []
+        rows = self._db.execute(
+            f"SELECT {_JOB_COLUMNS}, batch.id, seq, stage, batch.state, attempt, charges, orphaned, mark, bytes, files,"
+            " payload, names, checkpoint, closed FROM batch JOIN job ON job.id = batch.job ORDER BY batch.job, seq"
+        )
+        for row in rows:
+            job = jobs.setdefault(row[0], _job(row[:12]))
+            batches.append(_batch(job, row[12:]))
+        return batches
+
+    def find_equal(self, sha256: str, options: Options, but: int) -> Equal | None:
+        """The best job other than BUT with these bytes and OPTIONS: a done one, else one that is running or failed.
+
+        A password is no part of the comparison with a job that took everything; it is with any other.
+        """
+        rows = self._db.execute(
+            "SELECT id, state, path, result_path, options, rejected_records, members FROM job WHERE sha256 = ?"
+            " AND id <> ? AND state IN ('waiting', 'done', 'failed') ORDER BY state = 'done' DESC, id",
+            (sha256, but),
+        )
+        for id, state, path, result_path, its_options, rejected, members in rows:
+            wanted = options
+            if state == JobState.DONE and not rejected and '"rejected":0' in members:
+                wanted = msgspec.structs.replace(options, password=None)
+            if its_options == MSGPACK.encode(wanted):
+                return Equal(id, JobState(state), path, result_path)
+        return None
+
+    def hold_none(self) -> None:
+        """Lets every held job wait by itself again: at a start, nobody runs whom they could wait for."""
+        self._db.execute("UPDATE job SET state = 'waiting', duplicate_of = NULL WHERE state = 'held'")
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state; `waiting` includes those that have begun."""
+        return dict(self._db.execute("SELECT state, count(*) FROM job GROUP BY state").fetchall())
+
+    def result_path(self, job: int) -> str | None:
+        """Where JOB was published, relative to the library."""
+        row = self._db.execute("SELECT result_path FROM job WHERE id = ?", (job,)).fetchone()
+        return row[0] if row else None
+
+    def commit(self, changes: Changes) -> None:
+        """Makes CHANGES durable in one transaction. Nothing that depends on them may be sent before this returns."""
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            self._write(changes)
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+        for batch in changes.dirty.values():
+            batch.in_ledger = True
+
+    def _write(self, changes: Changes) -> None:
+        db = self._db
+        new = [batch.row() for batch in changes.dirty.values() if not batch.in_ledger]
+        known = [batch.row() for batch in changes.dirty.values() if batch.in_ledger]
+        if new:
+            db.executemany(_INSERT_BATCH, new)
+        if known:
+            db.executemany(_UPDATE_BATCH, known)
+        if changes.gone:
+            db.executemany("DELETE FROM batch WHERE id = ?", [(id,) for id in changes.gone])
+        if changes.digests:
+            db.executemany("UPDATE job SET sha256 = ?, size = ? WHERE id = ?", changes.digests)
+        for job, other in changes.held:
+            state = JobState.WAITING if other is None else JobState.HELD
+            db.execute("UPDATE job SET state = ?, duplicate_of = ? WHERE id = ?", (state, other, job))
+        if changes.ends:
+            self._end(changes.ends)
+        if changes.events:
+            self._insert_events(changes.events)
+        self._write_rare(changes)
+
+    def _write_rare(self, changes: Changes) -> None:
+        db = self._db
+        for job, reason in changes.failures:
+            db.execute("UPDATE job SET reason = ? WHERE id = ?", (_json.encode(reason).decode(), job))
+        for job in changes.resets:
+            db.execute("DELETE FROM batch WHERE job = ?", (job,))
+            db.execute("DELETE FROM tables WHERE job = ?", (job,))
+            db.execute(
+                "UPDATE job SET state = 'waiting', epoch = epoch + 1, reason = NULL, result_path = NULL,"
+                " ended_at = NULL, members = NULL WHERE id = ?",
+                (job,),
+            )
+        for job in changes.deleted_jobs:
+            db.execute("DELETE FROM event WHERE job = ?", (job,))
+            db.execute("DELETE FROM job WHERE id = ?", (job,))
+
+    def _end(self, ends: Sequence[JobEnd]) -> None:
+        self._db.executemany(_END_JOB, [_end_row(end) for end in ends])
+        for end in ends:
+            tables = end.tables
+            if end.tables_file:
+                tables = _tables.decode((self._work / end.tables_file).read_bytes())
+            if tables:
+                self._db.executemany(
+                    "INSERT INTO tables VALUES (?, ?, ?, ?, ?, ?, ?)", [_table_row(end.job, table) for table in tables]
+                )
+
+    def _insert_events(self, events: Sequence[tuple[int, float, int, int | None, str, int, float, str]]) -> None:
+        first = self._next_event
+        self._db.executemany(
+            "INSERT INTO event (id, job, at, seq, stage, what, attempt, seconds, detail)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(first + number, *event) for number, event in enumerate(events)],
+        )
+        self._next_event = first + len(events)
+
+    def _one(self, query: str) -> int:
+        return int(self._db.execute(query).fetchone()[0])
+
+
+def _open(path: Path, synchronous: str) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+    except sqlite3.OperationalError as error:
+        raise StateUnwritable(path=path.parent, detail=error) from error
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.execute("PRAGMA wal_autocheckpoint = 4000")
+        db.execute("PRAGMA cache_size = -16384")
+        found = int(db.execute("PRAGMA user_version").fetchone()[0])
+        if found > len(MIGRATIONS):
+            raise LedgerNewer(path=path, found=found, known=len(MIGRATIONS))
+        if found < len(MIGRATIONS):
+            migrate(db, found)
+    except sqlite3.DatabaseError as error:
+        db.close()
+        raise LedgerDamaged(path=path, detail=error) from error
+    return db
+
+
+def _job(row: Sequence[Any]) -> Job:
+    id, path, name, size, mtime_ns, inode, device, sha256, arrived_at, options, epoch, reason = row
+    upload = Upload(
+        path=path,
+        name=name,
+        size=size,
+        mtime_ns=mtime_ns,
+        inode=inode,
+        device=device,
+        sha256=sha256 or "",
+        arrived_at=arrived_at,
+    )
+    job = Job(id, upload, _options.decode(options), epoch)
+    job.failure = _reason.decode(reason) if reason else None
+    return job
+
+
+def _batch(job: Job, row: Sequence[Any]) -> Batch:
+    batch = Batch(row[0], job, row[1], StageName(row[2]))
+    batch.state = BatchState(row[3])
+    batch.attempt, batch.charges, batch.orphaned, batch.mark, batch.bytes, batch.files, batch.payload = row[4:11]
+    batch.names = tuple(row[11].split("\n")) if row[11] else ()
+    batch.checkpoint, batch.closed = row[12:14]
+    batch.in_ledger = True
+    job.batches[batch.id] = batch
+    if batch.seq == 0 and batch.stage > StageName.EXTRACT:
+        job.ended_extract = True
+    return batch
+
+
+def _end_row(end: JobEnd) -> tuple[object, ...]:
+    return (
+        end.state,
+        _json.encode(end.reason).decode() if end.reason else None,
+        end.duplicate_of,
+        end.at,
+        end.result_path,
+        _json.encode(end.members).decode() if end.members else None,
+        end.rejected_records,
+        _without_password(end.options),
+        end.job,
+    )
+
+
+def _without_password(options: Options) -> bytes:
+    if options.password is not None:
+        options = msgspec.structs.replace(options, password=None)
+    return MSGPACK.encode(options)
+
+
+def _table_row(job: int, table: TableInfo) -> tuple[object, ...]:
+    columns = _json.encode(table.columns).decode()
+    return (job, table.name, table.path, table.source, table.rows, table.rejected, columns)

@@ -1,0 +1,101 @@
+"""The ledger's schema, as the list of migrations that lead to it. A migration, once released, never changes."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    # 1: the first schema. `batch` holds open work only: a job's rows go when it ends, `event` keeps its story.
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE job (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        source TEXT NOT NULL UNIQUE,      -- where it came from: file:<path>#<n>, tg:<chat>:<message>
+        name TEXT NOT NULL,
+        path TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        inode INTEGER NOT NULL,
+        device INTEGER NOT NULL,
+        sha256 TEXT,
+        options BLOB NOT NULL,            -- msgpack model.Options; its password is wiped when the job ends
+        state TEXT NOT NULL,              -- waiting, held, done, failed, duplicate, cancelled
+        reason TEXT,                      -- JSON model.Reason
+        duplicate_of INTEGER,             -- the job it equals (state duplicate) or waits for (state held)
+        epoch INTEGER NOT NULL DEFAULT 0, -- how often it was set back to its upload
+        arrived_at REAL NOT NULL,
+        ended_at REAL,
+        result_path TEXT,                 -- relative to the library
+        members TEXT,                     -- JSON model.MemberCounts
+        rejected_records INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX job_open ON job (id) WHERE state IN ('waiting', 'held');
+    CREATE INDEX job_equal ON job (sha256) WHERE sha256 IS NOT NULL;
+    CREATE INDEX job_path ON job (path);
+    CREATE TABLE batch (
+        id INTEGER PRIMARY KEY,
+        job INTEGER NOT NULL,
+        seq INTEGER NOT NULL,             -- 0 is the upload's own, which ends as the job's last batch
+        stage INTEGER NOT NULL,
+        state INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        charges INTEGER NOT NULL,
+        orphaned INTEGER NOT NULL,        -- supervisor deaths while it ran, without progress since
+        mark BLOB NOT NULL,               -- progress at its last death, and the members singled out
+        bytes INTEGER NOT NULL,
+        files INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        names TEXT NOT NULL,              -- what it owns in work/, newline-separated
+        checkpoint BLOB NOT NULL,         -- where its extract goes on after a restart
+        closed INTEGER NOT NULL           -- batches that its extract has closed
+    );
+    CREATE TABLE event (
+        job INTEGER NOT NULL,
+        id INTEGER NOT NULL,              -- order within the ledger
+        at REAL NOT NULL,
+        seq INTEGER NOT NULL,
+        stage INTEGER,
+        what TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        seconds REAL NOT NULL,            -- working time, where the event ends some
+        detail TEXT NOT NULL,
+        PRIMARY KEY (job, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE tables (
+        job INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        path TEXT NOT NULL,
+        source TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        rejected INTEGER NOT NULL,
+        columns TEXT NOT NULL,            -- JSON list of model.Column
+        PRIMARY KEY (job, name)
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection, found: int) -> None:
+    """Brings the ledger behind CONNECTION from schema FOUND to the newest, all in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for script in MIGRATIONS[found:]:
+            for statement in _statements(script):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of SCRIPT. `executescript` would commit the transaction that they are to share."""
+    statements, pending = [], ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements

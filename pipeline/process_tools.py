@@ -1,0 +1,121 @@
+"""Small Linux facts that supervisor and workers share: dying with the parent, locks, titles, orphans."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_NETWORK_FILESYSTEMS: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "9p", "fuse.sshfs", "afs"})
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(parent: int) -> None:
+    """Has the kernel kill this process when the thread that started it ends; exits at once if PARENT is gone already."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of its descendants' orphans, so that none escapes to init."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def open_lock(path: Path) -> int:
+    """A descriptor of the lock file PATH, made if it isn't there. Not locked, not inherited."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Locks DESCRIPTOR for this process and whoever inherits it; False where somebody else holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock(descriptor: int) -> None:
+    """Locks DESCRIPTOR, waiting until whoever holds it ends."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def holders(path: Path) -> list[int]:
+    """The processes, other than this one, that have the lock file PATH open."""
+    try:
+        wanted = path.stat()
+    except FileNotFoundError:
+        return []
+    found = []
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        if _has_open(process, (wanted.st_dev, wanted.st_ino)):
+            found.append(int(process.name))
+    return found
+
+
+def _has_open(process: Path, wanted: tuple[int, int]) -> bool:
+    try:
+        descriptors = list((process / "fd").iterdir())
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        try:
+            status = descriptor.stat()
+        except OSError:
+            continue
+        if (status.st_dev, status.st_ino) == wanted:
+            return True
+    return False
+
+
+def command_of(pid: int) -> str:
+    """The command line of PID, shortened; empty when it's gone."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    except OSError:
+        return ""
+    return words.decode(errors="replace").strip()[:120]
+
+
+def filesystem_of(path: Path) -> str:
+    """The kind of file system that PATH lies on, as /proc/mounts names it."""
+    best, kind = "", ""
+    resolved = str(path.resolve())
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, mount, mount_kind, *_ = line.split(" ")
+        mount = mount.encode().decode("unicode_escape")
+        inside = resolved == mount or resolved.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best):
+            best, kind = mount, mount_kind
+    return kind
+
+
+def is_network_filesystem(kind: str) -> bool:
+    """Whether flock can't be trusted on a file system of KIND."""
+    return kind in _NETWORK_FILESYSTEMS
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since the boot; 0 where it doesn't say."""
+    try:
+        text = Path("/proc/vmstat").read_text()
+    except OSError:
+        return 0
+    for line in text.splitlines():
+        if line.startswith("oom_kill "):
+            return int(line.split()[1])
+    return 0

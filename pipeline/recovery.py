@@ -1,0 +1,137 @@
+"""Taking up what whoever ran before left behind: locks, orphans, files that the ledger doesn't name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from pipeline import process_tools
+from pipeline.config import Config
+from pipeline.errors import AlreadyRunning, NetworkFilesystem, StateUnwritable
+from pipeline.ledger import Ledger
+from pipeline.model import StageName
+from pipeline.work import Batch, Changes, EventKind
+
+INCOMING = ".incoming"
+_ORPHAN_WAIT_S = 5.0
+
+
+def prepare(config: Config) -> int:
+    """Makes the state directory and takes its lock, whose descriptor it returns; it holds as long as we live.
+
+    Raises StateUnwritable, NetworkFilesystem, AlreadyRunning.
+    """
+    state = Path(config.paths.state)
+    try:
+        Path(config.paths.library).mkdir(parents=True, exist_ok=True)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("work", "locks", "run", "log"):
+            (state / name).mkdir(mode=0o700, exist_ok=True)
+        kind = process_tools.filesystem_of(state)
+        if process_tools.is_network_filesystem(kind):
+            raise NetworkFilesystem(state=state, kind=kind)
+        lock = process_tools.open_lock(state / "lock")
+    except OSError as error:
+        raise StateUnwritable(path=error.filename or state, detail=error.strerror) from error
+    if not process_tools.try_lock(lock):
+        owner = os.pread(lock, 32, 0).decode(errors="replace").strip()
+        os.close(lock)
+        pid = int(owner) if owner.isdigit() else 0
+        raise AlreadyRunning(state=state, pid=pid or "unknown", command=process_tools.command_of(pid))
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
+def end_orphans(config: Config, stage: StageName) -> list[int]:
+    """Ends every process that still holds STAGE's lock (an orphaned worker or tool); returns their ids.
+
+    Only the supervisor calls this, for a stage without a live worker: whoever holds the lock then is an orphan.
+    """
+    path = Path(config.paths.state) / "locks" / f"{stage.title}.lock"
+    ended: list[int] = []
+    deadline = time.monotonic() + _ORPHAN_WAIT_S
+    while time.monotonic() < deadline:
+        descriptor = process_tools.open_lock(path)
+        free = process_tools.try_lock(descriptor)
+        os.close(descriptor)
+        if free:
+            break
+        for pid in process_tools.holders(path):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                ended.append(pid)
+        time.sleep(0.005)  # a killed process's locks go when the kernel has torn it down, which nothing announces
+    return ended
+
+
+def forget_after_reboot(config: Config, ledger: Ledger) -> list[int]:
+    """After a reboot nothing unpublished can be trusted: every job that had begun starts again from its upload."""
+    boot_id = process_tools.boot_id()
+    before = ledger.boot_id()
+    reset: list[int] = []
+    if before not in ("", boot_id):
+        changes = Changes()
+        reset = sorted({batch.job.id for batch in ledger.open_batches()})
+        library = Path(config.paths.library)
+        for job in reset:
+            for folder in published_folders(library, job):
+                remove(folder)
+            remove(library / INCOMING / str(job))
+            changes.event(job, time.time(), EventKind.RESET, detail="the host was restarted")
+        changes.resets.extend(reset)
+        if changes:
+            ledger.commit(changes)
+    if before != boot_id:
+        ledger.set_boot_id(boot_id)
+    return reset
+
+
+def published_folders(library: Path, job: int) -> list[Path]:
+    """The folders in LIBRARY whose manifest says that they are JOB's."""
+    return [folder for folder in library.glob(f"[0-9]*-[0-9]*/{job}-*") if _job_of(folder) == job]
+
+
+def _job_of(folder: Path) -> int | None:
+    try:
+        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return None
+    return manifest.get("job") if isinstance(manifest, dict) else None
+
+
+def sweep(config: Config, owned: Iterable[Batch], in_hand: Iterable[Batch], jobs: Iterable[int]) -> int:
+    """Deletes from work/ what no OWNED batch names and no attempt IN_HAND may be writing, and from .incoming the jobs
+    that aren't open. Returns how many entries went."""
+    names = {name.split("/", 1)[0] for batch in owned for name in batch.names}
+    prefixes = tuple(prefix for batch in in_hand for prefix in (f"{batch.prefix}-", f"{batch.prefix}."))
+    gone = 0
+    for entry in os.listdir(config.paths.work):
+        if entry not in names and not entry.startswith(prefixes):
+            remove(config.paths.work / entry)
+            gone += 1
+    incoming = Path(config.paths.library) / INCOMING
+    open_jobs = {str(job) for job in jobs}
+    if incoming.is_dir():
+        for entry in os.listdir(incoming):
+            if entry not in open_jobs:
+                remove(incoming / entry)
+                gone += 1
+    return gone
+
+
+def remove(path: Path) -> None:
+    """Deletes a file or folder that nobody names any more. It may be gone already."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,400 @@
+"""The supervisor: one single-threaded loop (wait, reap, decide, commit, send) around the pure scheduler.
+
+It owns the ledger and one slot a stage. Whatever happens to it, the ledger says how to go on.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline import charges, process_tools, recovery
+from pipeline.charges import Death, Verdict
+from pipeline.config import Config
+from pipeline.errors import DiskFailing
+from pipeline.ledger import Ledger
+from pipeline.messages import BatchClosed, DiskFailed, Finished, Order, Ready, Report, Stop
+from pipeline.model import Code, Done, JobState, Options, Reason, Retry, Snapshot, StageName, StageSnapshot, Taken, Upload
+from pipeline.scheduler import Ended, Scheduler, Sends
+from pipeline.work import Batch, Changes, Equal, EventKind, Job
+from pipeline.workers import LocalWorker, make_workers
+
+_BACKLOG: Final = 512  # waiting jobs that one SELECT brings into memory
+_HOUSEKEEPING_S: Final = 1.0
+_SNAPSHOT_S: Final = 0.25
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+Observer = Callable[[Snapshot], None]
+
+
+class Supervisor:
+    """Runs the pipeline over one state directory.
+
+    `modules` names, a stage, the module whose `build(config)` makes it. Use it as a context manager: entering takes
+    the state directory's lock and recovers what was left; leaving ends the workers.
+    """
+
+    def __init__(self, config: Config, modules: Mapping[StageName, str], observer: Observer | None = None) -> None:
+        self._config = config
+        self._library = Path(config.paths.library)
+        self._observer = observer
+        self._selector = selectors.DefaultSelector()
+        self._modules = modules
+        self._workers: dict[StageName, LocalWorker] = {}
+        self._backlog: deque[Job] = deque()
+        self._loaded_up_to = 0
+        self._nothing_waiting = False
+        self._signals: deque[int] = deque()
+        self._stops = 0
+        self._sweep_due = False
+        self._oom_kills = process_tools.oom_kills()
+        self._next_housekeeping = 0.0
+        self._next_snapshot = 0.0
+        self._started_at = time.time()
+        self._tally = dict.fromkeys((JobState.DONE, JobState.FAILED, JobState.DUPLICATE), 0)
+        self.on_ended: Callable[[Ended], None] = lambda ended: None
+
+    # Life
+
+    def __enter__(self) -> Supervisor:
+        self._lock = recovery.prepare(self._config)
+        for stage in StageName:
+            recovery.end_orphans(self._config, stage)
+        self._ledger = Ledger(self._config.paths.ledger, self._config.paths.work)
+        recovery.forget_after_reboot(self._config, self._ledger)
+        self._ledger.hold_none()
+        self._scheduler = Scheduler(self._config, self._ledger.next_batch)
+        self._workers = make_workers(self._modules, self._config, self._selector)
+        self._take_up()
+        self._listen_for_signals()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self._end_workers()
+            self._sweep()
+        finally:
+            self._restore_signals()
+            self._ledger.close()
+            self._selector.close()
+            os.close(self._lock)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a signal asked us to stop."""
+        return self._stops > 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self._scheduler.idle and not self._backlog and self._nothing_waiting
+
+    @property
+    def aliases(self) -> dict[int, int]:
+        """Jobs of this run that were an earlier job's file submitted again, and that job."""
+        return self._scheduler.aliases
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, for the composition root's questions between turns."""
+        return self._ledger
+
+    def submit(self, uploads: Iterable[tuple[str, Upload, Options]]) -> list[int]:
+        """Adds jobs (source, upload, options) to the ledger; they are durable when this returns."""
+        ids = self._ledger.submit(uploads)
+        self._nothing_waiting = False
+        return ids
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Turns the loop until UNTIL says so, or a signal stops it."""
+        for worker in self._workers.values():
+            worker.start()
+        while not until() and not self.stopping:
+            self.turn()
+        if self.stopping:
+            self._wind_down()
+
+    # The loop
+
+    def turn(self) -> None:
+        """One turn: wait, hear, reap, decide, commit, send."""
+        self._hear(self._selector.select(self._timeout()))
+        self._scheduler.clock = time.monotonic()
+        self._reap()
+        self._keep_house()
+        self._admit()
+        sends = self._scheduler.decide()
+        self._commit()
+        self._send(sends)
+        self._tell()
+
+    def _hear(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
+        for key, mask in events:
+            worker = key.data
+            if worker is None:
+                self._wakeup_read.recv(512)
+                continue
+            if mask & selectors.EVENT_WRITE:
+                worker.flush()
+            for report in worker.receive():
+                self._handle(worker.stage, report)
+        while self._signals:
+            self._signals.popleft()
+            self._stops += 1
+
+    def _handle(self, stage: StageName, report: Report) -> None:
+        now = time.time()
+        if isinstance(report, Finished):
+            self._note_trouble(stage, report)
+            equal = self._equal(report) if stage is StageName.INTAKE else None
+            self._scheduler.finished(stage, report, now, equal)
+            self._sweep_due = self._sweep_due or not isinstance(report.outcome, Done)
+        elif isinstance(report, BatchClosed):
+            self._scheduler.closed(report, now)
+        elif isinstance(report, Ready):
+            self._scheduler.worker_ready(stage)
+        elif isinstance(report, DiskFailed):
+            raise DiskFailing(path=report.path, detail=report.detail)
+
+    def _equal(self, report: Finished) -> Equal | None:
+        """The ended job that an upload equals, if its result is still there."""
+        batch = self._scheduler.stages[StageName.INTAKE].in_hand.get(report.batch)
+        if batch is None or not isinstance(report.outcome, Done) or not isinstance(report.outcome.finding, Taken):
+            return None
+        equal = self._ledger.find_equal(report.outcome.finding.sha256, batch.job.options, batch.job.id)
+        if equal and equal.state is JobState.DONE and not (self._library / (equal.result_path or "?")).is_dir():
+            return None
+        return equal
+
+    def _note_trouble(self, stage: StageName, report: Finished) -> None:
+        if report.trouble:
+            with (Path(self._config.paths.state) / "log" / f"{stage.title}.log").open("a") as log:
+                log.write(f"batch {report.batch} attempt {report.attempt}:\n{report.trouble}\n")
+        if isinstance(report.outcome, Retry) and report.outcome.needs_bytes:
+            self._next_housekeeping = 0.0
+
+    def _reap(self) -> None:
+        for worker in self._workers.values():
+            if worker.pid is None:
+                if not self.stopping and self._scheduler.clock >= worker.due_at:
+                    recovery.end_orphans(self._config, worker.stage)
+                    worker.start()
+            elif worker.is_dead():
+                for report in worker.receive():
+                    self._handle(worker.stage, report)
+                self._bury(worker)
+
+    def _bury(self, worker: LocalWorker) -> None:
+        why = worker.killed_for
+        exit_code, entry = worker.bury()
+        oom_kills = process_tools.oom_kills()
+        death = Death(exit_code, ours=why, out_of_memory=oom_kills > self._oom_kills)
+        self._oom_kills = oom_kills
+        lost = self._scheduler.died(worker.stage)
+        ran = next((one for one in lost if (one.id, one.attempt) == (entry.batch, entry.attempt)), None)
+        if ran is not None and not self.stopping:
+            self._judge(ran, charges.charge(ran, entry, death), death, entry.member)
+        self._sweep_due = True
+        if not self.stopping:
+            worker.plan_restart(blameless=ran is None)
+
+    def _judge(self, batch: Batch, verdict: Verdict, death: Death, member: int) -> None:
+        self._scheduler.touch(batch)
+        self._note_death(batch, EventKind.DIED, f"{death.words}, at member {member}")
+        if verdict is Verdict.CHARGED:
+            self._note_death(batch, EventKind.CHARGED, f"{batch.charges} of {charges.MAX_CHARGES}")
+        elif verdict is Verdict.MEMBER:
+            self._note_death(batch, EventKind.CRASHED, f"member {member}: {death.words}")
+        elif verdict is Verdict.WHOLE:
+            self._note_death(batch, EventKind.CRASHED, death.words)
+            text = f"The program that worked on it ended three times at the same point ({death.words})."
+            reason = Reason(code=Code.CRASHED, text=text, next_step="Send its parts singly to find the one that does it.")
+            self._scheduler.crashed(batch, reason, time.time())
+
+    def _note_death(self, batch: Batch, kind: EventKind, detail: str) -> None:
+        self._scheduler.changes.event(
+            batch.job.id,
+            time.time(),
+            kind,
+            seq=batch.seq,
+            stage=batch.stage,
+            attempt=batch.attempt,
+            detail=detail,
+        )
+
+    def _admit(self) -> None:
+        wanted = self._scheduler.wanted_jobs
+        if wanted and not self._backlog and not self._nothing_waiting:
+            self._backlog.extend(self._ledger.waiting(self._loaded_up_to, _BACKLOG))
+            self._nothing_waiting = not self._backlog
+            if self._backlog:
+                self._loaded_up_to = self._backlog[-1].id
+        if wanted and self._backlog:
+            self._scheduler.admit([self._backlog.popleft() for _ in range(min(wanted, len(self._backlog)))])
+
+    def _commit(self) -> None:
+        changes = self._scheduler.take_changes()
+        if changes:
+            try:
+                self._ledger.commit(changes)
+            except sqlite3.OperationalError as error:
+                raise DiskFailing(path=self._ledger.path, detail=error) from error
+            self._tidy(changes)
+        for ended in self._scheduler.ended:
+            self._tally[ended.state] = self._tally.get(ended.state, 0) + 1
+            self.on_ended(ended)
+        self._scheduler.ended.clear()
+
+    def _tidy(self, changes: Changes) -> None:
+        for name in changes.unlink:
+            recovery.remove(self._config.paths.work / name)
+        for path in changes.obsolete:
+            recovery.remove(self._library / path)
+        if self._sweep_due:
+            self._sweep_due = False
+            self._sweep()
+
+    def _send(self, sends: Sends) -> None:
+        if not sends:
+            return
+        by_stage: dict[StageName, list[Order]] = {}
+        for stage, order in sends:
+            by_stage.setdefault(stage, []).append(order)
+        for stage, orders in by_stage.items():
+            self._workers[stage].send(orders)
+
+    # Watching
+
+    def _timeout(self) -> float:
+        now = time.monotonic()
+        due = [self._next_housekeeping]
+        due.extend(worker.due_at for worker in self._workers.values() if worker.pid is None)
+        if self._observer:
+            due.append(self._next_snapshot)
+        retry = self._scheduler.next_retry()
+        if retry is not None:
+            due.append(retry)
+        if self._scheduler.wanted_jobs and (self._backlog or not self._nothing_waiting):
+            due.append(now)
+        return max(0.0, min(due) - now)
+
+    def _keep_house(self) -> None:
+        now = self._scheduler.clock
+        if now < self._next_housekeeping:
+            return
+        self._next_housekeeping = now + _HOUSEKEEPING_S
+        free = min(shutil.disk_usage(path).free for path in (self._config.paths.state, self._config.paths.library))
+        needed = self._config.disk.min_free
+        self._scheduler.paused = f"disk: {free} bytes free, {needed} needed (disk.min_free)" if free < needed else ""
+
+    def _tell(self) -> None:
+        if self._observer and self._scheduler.clock >= self._next_snapshot:
+            self._next_snapshot = self._scheduler.clock + _SNAPSHOT_S
+            self._observer(self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """The pipeline as it is now."""
+        waiting = self._ledger.counts().get(JobState.WAITING, 0)
+        return Snapshot(
+            at=time.time(),
+            started_at=self._started_at,
+            stages=tuple(self._stage_snapshot(stage) for stage in StageName),
+            waiting=max(0, waiting - len(self._scheduler.jobs)),
+            running=len(self._scheduler.jobs),
+            done=self._tally[JobState.DONE],
+            failed=self._tally[JobState.FAILED],
+            duplicates=self._tally[JobState.DUPLICATE],
+            paused=self._scheduler.paused,
+        )
+
+    def _stage_snapshot(self, stage: StageName) -> StageSnapshot:
+        state, worker = self._scheduler.stages[stage], self._workers[stage]
+        entry = worker.black_box.read()
+        batch = state.in_hand.get(entry.batch)
+        return StageSnapshot(
+            stage=stage,
+            up=state.ready,
+            queued=len(state.queue),
+            queued_bytes=state.queue.bytes,
+            in_hand=len(state.in_hand),
+            doing=batch.job.upload.name if batch else "",
+            done_bytes=entry.done_bytes if batch else 0,
+            batch_bytes=(batch.bytes or batch.job.upload.size) if batch else 0,
+            since_at=entry.started_at if batch else 0.0,
+            finished=state.finished,
+            busy_s=state.busy_s,
+            restarts=worker.restarts,
+        )
+
+    # Taking up and winding down
+
+    def _take_up(self) -> None:
+        """Open work goes on where the ledger says; what ran when the supervisor died is looked at with care."""
+        batches = self._ledger.open_batches()
+        dispatched = {(batch.id, batch.attempt): batch for batch in batches if batch.state == 1}
+        self._scheduler.restore(batches)
+        for worker in self._workers.values():
+            entry = worker.black_box.read()
+            ran = dispatched.get((entry.batch, entry.attempt))
+            if ran is not None and ran.stage is worker.stage:
+                charges.orphan(ran, entry)
+                self._scheduler.touch(ran)
+            worker.black_box.end()
+        self._commit()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        jobs = self._scheduler.jobs
+        owned = (batch for job in jobs.values() for batch in job.batches.values())
+        in_hand = (batch for state in self._scheduler.stages for batch in state.in_hand.values())
+        recovery.sweep(self._config, owned, in_hand, jobs)
+
+    def _wind_down(self) -> None:
+        """Lets the running batches finish, up to `stop_timeout_s`; a second signal stops at once."""
+        deadline = time.monotonic() + self._config.stop_timeout_s
+        for worker in self._workers.values():
+            worker.send([Stop()])
+        while self._stops < 2 and time.monotonic() < deadline and any(w.pid for w in self._workers.values()):
+            self._hear(self._selector.select(0.05))
+            self._scheduler.clock = time.monotonic()
+            self._reap()
+            self._commit()
+
+    def _end_workers(self) -> None:
+        self._stops = max(1, self._stops)
+        for worker in self._workers.values():
+            worker.kill("the end of the run")
+        while any(worker.pid for worker in self._workers.values()):
+            self._selector.select(0.1)
+            self._reap()
+        self._commit()
+
+    # Signals: a handler only enqueues
+
+    def _listen_for_signals(self) -> None:
+        self._wakeup_read, self._wakeup_write = socket.socketpair()
+        for end in (self._wakeup_read, self._wakeup_write):
+            end.setblocking(False)
+        self._selector.register(self._wakeup_read, selectors.EVENT_READ, None)
+        self._old_wakeup = signal.set_wakeup_fd(self._wakeup_write.fileno(), warn_on_full_buffer=False)
+        self._old_handlers: dict[int, Any] = {
+            number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in _STOP_SIGNALS
+        }
+
+    def _restore_signals(self) -> None:
+        signal.set_wakeup_fd(self._old_wakeup)
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        for end in (self._wakeup_read, self._wakeup_write):
+            end.close()
+
+

@@ -1,0 +1,266 @@
+"""A worker: the one process that runs a stage's batches, one at a time, in the order they were dispatched.
+
+It owns nothing: what it has in hand is in the ledger, and when it dies the supervisor starts another. It dies with the
+supervisor (a parent-death signal, and the end of its socket).
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import importlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+import msgspec
+
+from pipeline import process_tools
+from pipeline.blackbox import BlackBox
+from pipeline.config import Config
+from pipeline.messages import (
+    MAX_DATAGRAM_BYTES,
+    BatchClosed,
+    DiskFailed,
+    Dispatch,
+    Drop,
+    Finished,
+    Grant,
+    Ready,
+    Report,
+    Stop,
+    datagrams,
+    decode_orders,
+)
+from pipeline.model import Closed, Code, Done, Outcome, Reason, Reject, Retry, Stage, StageName, Task
+
+_FLUSH_S: Final = 0.002  # short batches are reported together, but not later than this
+_DISK_RETRY_S: Final = 2.0
+
+
+class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is told at its start. `module` exposes `build(config) -> Stage`."""
+
+    stage: StageName
+    module: str
+    config: Config
+    supervisor: int  # its process id
+    log: str
+
+
+class WorkerDesk:
+    """The model.Desk of a real worker."""
+
+    def __init__(self, config: Config, black_box: BlackBox, lock: int) -> None:
+        self.work = config.paths.work
+        self.library = Path(config.paths.library)
+        self.progress = black_box.progress
+        self._lock = lock
+
+    def start_tool(
+        self, argv: Sequence[str], *, cwd: Path | None = None, stdin: int | IO[bytes] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Starts an external program in a group of its own, holding the stage's lock, dying with this process."""
+        parent = os.getpid()
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(self._lock,),
+            process_group=0,
+            preexec_fn=lambda: process_tools.die_with_parent(parent),  # noqa: PLW1509 - the worker's main thread only
+        )
+
+
+class _Running:
+    """The batch being worked on."""
+
+    __slots__ = ("busy_s", "closed", "generator", "granted", "reported_s", "started_at", "task")
+
+    def __init__(self, task: Task, granted: int, generator: Generator[Closed, None, Outcome]) -> None:
+        self.task = task
+        self.granted = granted
+        self.generator = generator
+        self.closed = 0
+        self.started_at = time.time()
+        self.busy_s = 0.0
+        self.reported_s = 0.0
+
+
+class WorkerLoop:
+    """Receives orders, works, reports."""
+
+    def __init__(self, end: socket.socket, stage: Stage, desk: WorkerDesk, black_box: BlackBox) -> None:
+        self._end = end
+        self._stage = stage
+        self._desk = desk
+        self._black_box = black_box
+        self._waiting: deque[Dispatch] = deque()
+        self._running: _Running | None = None
+        self._reports: list[Report] = []
+        self._oldest_report = 0.0
+        self._stopping = False
+
+    def run(self) -> None:
+        """Works until told to stop, or until the supervisor is gone.
+
+        Each turn of this loop is a point where nothing is half done: a batch that extract has not ended goes on
+        from its committed checkpoint, and what was prefetched is queued again.
+        """
+        while not self._stopping:
+            if self._running is None and self._waiting:
+                self._begin(self._waiting.popleft())
+            if self._running is not None and self._running.closed < self._running.granted:
+                self._step(self._running)
+                self._receive(block=False)
+            else:
+                self._flush()
+                self._receive(block=True)
+        self._flush()
+
+    def _begin(self, dispatch: Dispatch) -> None:
+        task = dispatch.task
+        self._running = _Running(task, dispatch.granted, self._stage.run(task, self._desk))
+        self._black_box.begin(task.batch, task.attempt, self._running.started_at)
+
+    def _step(self, running: _Running) -> None:
+        """Works until the batch closes one or ends. What escapes is our bug, or the disk's."""
+        begun = time.perf_counter()
+        closed, outcome, trouble = None, None, ""
+        try:
+            closed = next(running.generator)
+        except StopIteration as end:
+            outcome = cast(Outcome, end.value)
+        except OSError as error:
+            outcome, trouble = self._os_error(error)
+        except MemoryError:
+            raise  # a death like any other: charged, and singled out if it comes again
+        except Exception as error:  # noqa: BLE001 - whatever it is, it's recorded and the others go on
+            outcome, trouble = _bug(error, traceback.format_exc())
+        running.busy_s += time.perf_counter() - begun
+        if outcome is not None:
+            self._finish(running, outcome, trouble)
+        elif closed is not None:
+            running.closed += 1
+            self._report_closed(running, closed)
+
+    def _report_closed(self, running: _Running, closed: Closed) -> None:
+        task, busy_s = running.task, running.busy_s - running.reported_s
+        running.reported_s = running.busy_s
+        seq = task.next_seq + running.closed - 1
+        self._report(BatchClosed(task.batch, task.attempt, seq, closed, busy_s))
+        self._flush()
+
+    def _finish(self, running: _Running, outcome: Outcome, trouble: str) -> None:
+        self._running = None
+        self._black_box.end()
+        task, busy_s = running.task, running.busy_s - running.reported_s
+        self._report(Finished(task.batch, task.attempt, outcome, running.started_at, busy_s, trouble))
+        if time.perf_counter() - self._oldest_report > _FLUSH_S:
+            self._flush()
+
+    def _os_error(self, error: OSError) -> tuple[Outcome | None, str]:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return Retry(after_s=_DISK_RETRY_S, text="no space left on the disk", needs_bytes=1), ""
+        if error.errno in (errno.EIO, errno.EROFS):
+            self._report(DiskFailed(str(error.filename or self._desk.work), error.strerror or str(error)))
+            self._flush()
+            return Retry(after_s=_DISK_RETRY_S, text=str(error)), ""
+        return _bug(error, traceback.format_exc())
+
+    def _report(self, report: Report) -> None:
+        if not self._reports:
+            self._oldest_report = time.perf_counter()
+        self._reports.append(report)
+
+    def _flush(self) -> None:
+        if self._reports:
+            for data in datagrams(self._reports):
+                self._end.send(data)
+            self._reports.clear()
+
+    def _receive(self, *, block: bool) -> None:
+        flags = 0 if block else socket.MSG_DONTWAIT
+        while True:
+            try:
+                data = self._end.recv(MAX_DATAGRAM_BYTES, flags)
+            except BlockingIOError:
+                return
+            if not data:
+                os._exit(0)  # the supervisor is gone; nothing here is worth a tidy end
+            for order in decode_orders(data):
+                self._obey(order)
+            flags = socket.MSG_DONTWAIT
+
+    def _obey(self, order: Dispatch | Grant | Drop | Stop) -> None:
+        if isinstance(order, Dispatch):
+            self._waiting.append(order)
+        elif isinstance(order, Grant):
+            running = self._running
+            if running is not None and (running.task.batch, running.task.attempt) == (order.batch, order.attempt):
+                running.granted = max(running.granted, order.granted)
+        elif isinstance(order, Drop):
+            self._drop(order)
+        else:
+            self._stopping = True
+
+    def _drop(self, order: Drop) -> None:
+        wanted = (order.batch, order.attempt)
+        running = self._running
+        if running is not None and (running.task.batch, running.task.attempt) == wanted:
+            running.generator.close()
+            self._running = None
+            self._black_box.end()
+        self._waiting = deque(one for one in self._waiting if (one.task.batch, one.task.attempt) != wanted)
+
+
+def _bug(error: BaseException, trouble: str) -> tuple[Outcome, str]:
+    text = f"stampmill failed on it ({type(error).__name__}: {error})"[:500]
+    next_step = "This is a bug of stampmill's. Please report it, with the job's log."
+    return Reject(reason=Reason(code=Code.INTERNAL, text=text, next_step=next_step)), trouble
+
+
+def main(spec: WorkerSpec, end: socket.socket) -> None:
+    """The process's whole life."""
+    process_tools.die_with_parent(spec.supervisor)
+    process_tools.adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the supervisor decides
+    _redirect_output(Path(spec.log))
+    _set_title(spec.stage.title)
+    state = Path(spec.config.paths.state)
+    lock = process_tools.open_lock(state / "locks" / f"{spec.stage.title}.lock")
+    process_tools.lock(lock)
+    black_box = BlackBox(state / "run" / f"{spec.stage.title}.box")
+    black_box.end()
+    module: Any = importlib.import_module(spec.module)
+    stage: Stage = module.build(spec.config)
+    gc.freeze()
+    end.setblocking(True)
+    for data in datagrams([Ready(os.getpid(), "")]):
+        end.send(data)
+    WorkerLoop(end, stage, WorkerDesk(spec.config, black_box, lock), black_box).run()
+
+
+def _redirect_output(log: Path) -> None:
+    """What libraries print goes to the worker's log, never onto the operator's screen."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    sys.stdout.flush()
+
+
+def _set_title(title: str) -> None:
+    import setproctitle  # a worker's affair, not the console script's
+
+    setproctitle.setproctitle(f"stampmill: {title}")

@@ -48,8 +48,8 @@ def imports(tree: ast.Module, known: dict[str, Path]) -> set[str]:
         if isinstance(node, ast.Import):
             named.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            named.add(node.module)
-            named.update(f"{node.module}.{alias.name}" for alias in node.names)
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            named |= inner if inner <= known.keys() else inner | {node.module}
     return named & known.keys()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+CONTRACTS = PROJECT["tool"]["importlinter"]["contracts"]
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path
     for package in ("pipeline", "stages", "bot_adapter")
@@ -59,7 +61,19 @@ def test_a_stage_sees_values_and_itself(name: str) -> None:
     own = ".".join(name.split(".")[:2])
     allowed = (*FOR_STAGES, "stages.handover", own)
     strangers = {used for used in ours if not any(used == room or used.startswith(room + ".") for room in allowed)}
-    assert not strangers - {"pipeline", "stages"}  # `from pipeline import errors` names both
+    assert not strangers - {"pipeline", "stages", "pipeline.__version__"}  # `from pipeline import errors` names both
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    used = {name.partition(".")[0] for path in MODULES.values() for name in imports_of(path)}
+    foreign = used - sys.stdlib_module_names - {"pipeline", "stages", "bot_adapter"}
+    project = PROJECT["project"]
+    declared = [
+        *project["dependencies"],
+        *(line for extra in ("telegram",) for line in project["optional-dependencies"][extra]),
+    ]
+    names = {re.split(r"[<>=!\[; ]", line)[0].replace("-", "_") for line in declared}
+    assert foreign <= names
 
 
 @pytest.mark.parametrize("name", MODULES)

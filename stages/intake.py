@@ -11,7 +11,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Generator
-from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.model import Closed, Code, Desk, Done, Outcome, Output, Reason, Reject, Taken, Task, Upload
@@ -36,7 +35,7 @@ _CAUSES = {
 }
 
 
-def build(_config: Config) -> Intake:
+def build(config: Config) -> Intake:
     """The stage, as a worker asks for it."""
     return Intake()
 
@@ -74,7 +73,7 @@ class Intake:
             if before.st_size > ADVISE_BYTES:
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
             sha256 = self._digest(fd, desk)
-            _compare(upload, Path(upload.path).stat())  # by its name: another file may have taken its place
+            _compare(upload, os.stat(upload.path))  # by its name: another file may have taken its place
             return sha256
         finally:
             os.close(fd)

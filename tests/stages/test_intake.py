@@ -47,7 +47,7 @@ def upload_of(path: Path) -> Upload:
 
 def run(upload: Upload, desk: Desk | None = None) -> Outcome:
     task = Task(job=1, batch=1, seq=0, attempt=1, payload=b"", upload=upload, options=Options())
-    steps = intake.build(Config(paths=Paths(state="/s", library="/l"))).run(task, desk or Desk())  # type: ignore[arg-type]
+    steps = intake.build(Config(paths=Paths(state="/s", library="/l"))).run(task, desk or Desk())
     with pytest.raises(StopIteration) as end:
         next(steps)
     outcome: Outcome = end.value.value
@@ -80,7 +80,7 @@ def test_one_stage_takes_several_files(tmp_path: Path) -> None:
     for size in (5000, 10):
         path = tmp_path / f"{size}"
         path.write_bytes(os.urandom(size))
-        assert stage._read(upload_of(path), Desk()) == hashlib.sha256(path.read_bytes()).hexdigest()  # type: ignore[arg-type]
+        assert stage._read(upload_of(path), Desk()) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_link_to_a_file_is_fine(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_too_many_open_files_is_no_fault_of_the_file(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "open", refuse)
     steps = intake.build(Config(paths=Paths(state="/s", library="/l"))).run(
         Task(job=1, batch=1, seq=0, attempt=1, payload=b"", upload=upload, options=Options()),
-        Desk(),  # type: ignore[arg-type]
+        Desk(),
     )
     with pytest.raises(OSError, match="Too many"):
         next(steps)
@@ -201,5 +201,10 @@ def test_replaced_while_it_is_read(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 100)
     upload = upload_of(path)
     (tmp_path / "b").write_bytes(b"y" * 100)
-    desk = Desk(lambda _: (tmp_path / "b").exists() and (tmp_path / "b").rename(path) and None)  # type: ignore[func-returns-value]
+
+    def replace(_: int) -> None:
+        if (tmp_path / "b").exists():
+            (tmp_path / "b").rename(path)
+
+    desk = Desk(replace)
     assert reason_of(run(upload, desk))[0] is Code.CHANGED

@@ -1,0 +1,176 @@
+"""The stage itself: where a job's folder is, and the order of what makes it one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Generator
+from typing import NamedTuple
+
+import msgspec
+
+from pipeline.config import Config
+from pipeline.model import Closed, Code, Desk, Done, Outcome, Published, Reason, Reject, Task, Upload
+from stages.handover import Results, unpack
+from stages.store import files, manifest
+from stages.store.incoming import Incoming, without_crashed
+from stages.store.names import job_folder
+from stages.store.tree import Builder
+
+INLINE_BYTES = 16 * 1024  # a longer list of tables goes by a file
+
+_CHANGED = Reason(
+    code=Code.CHANGED,
+    text="The file changed, or went away, while it was being worked on.",
+    next_step="Submit it again and leave it in place until its answer has come.",
+)
+
+
+def build(config: Config) -> Store:
+    """The stage, as a worker asks for it."""
+    return Store()
+
+
+class _Home(NamedTuple):
+    """Where a job belongs, relative to the library's root, and the manifest of it that is there already."""
+
+    folder: str
+    found: manifest.Whole | None
+
+
+class Store:
+    """The last stage."""
+
+    def __init__(self) -> None:
+        self._durable: set[str] = set()  # the month folders whose own names are on disk for certain
+
+    def run(self, task: Task, desk: Desk) -> Generator[Closed, None, Outcome]:
+        """Done, with the finding Published where TASK asks to publish; or a Reject `changed`."""
+        yield from ()
+        try:
+            if task.publish:
+                return Done(finding=self._publish(task, desk))
+            self._stage(task, desk)
+            return Done()
+        except files.UploadChanged:
+            return Reject(reason=_CHANGED)
+
+    def _stage(self, task: Task, desk: Desk) -> None:
+        work = files.Work(desk.work, task.upload)
+        try:
+            Incoming(str(desk.library), task.job).stage(task.seq, _results(task, desk), work, _Meter(desk).add)
+        finally:
+            work.close()
+
+    def _publish(self, task: Task, desk: Desk) -> Published:
+        library = str(desk.library)
+        top = manifest.head(task, manifest.Counts())
+        home = _find_home(library, task, top)
+        incoming = Incoming(library, task.job)
+        if home.found is not None and home.found.ends_like(top):  # an attempt died after the rename
+            finding = manifest.finding(home.folder, home.found.counts, home.found.tables)
+        else:
+            if home.found is not None:
+                _take_back(f"{library}/{home.folder}", incoming)
+            counts, tables = _build(task, desk, incoming)
+            self._rename(incoming.tree, library, home.folder)
+            finding = manifest.finding(home.folder, counts, tables)
+        self._sync_parents(library, home.folder, incoming)
+        incoming.remove()
+        return _shortened(finding, task, desk)
+
+    def _rename(self, tree: str, library: str, folder: str) -> None:
+        try:
+            os.rename(tree, f"{library}/{folder}")
+        except FileNotFoundError:
+            month = folder.partition("/")[0]
+            files.make_folder(f"{library}/{month}")
+            self._durable.discard(month)
+            os.rename(tree, f"{library}/{folder}")
+
+    def _sync_parents(self, library: str, folder: str, incoming: Incoming) -> None:
+        """Makes the rename durable. The month's folder may be new, made by us or by an attempt that died since."""
+        month = folder.partition("/")[0]
+        files.sync(f"{library}/{month}")
+        files.sync(incoming.parent)
+        if month not in self._durable:
+            files.sync(library)
+            self._durable.add(month)
+
+
+class _Meter:
+    """Counts bytes for the desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._done = 0
+
+    def add(self, member: int, count: int) -> None:
+        """COUNT more bytes are done, of MEMBER."""
+        self._done += count
+        self._desk.progress(member, self._done)
+
+
+def _results(task: Task, desk: Desk) -> Results:
+    return without_crashed(unpack(task.payload, Results, desk.work), task.crashed)
+
+
+def _build(task: Task, desk: Desk, incoming: Incoming) -> tuple[manifest.Counts, list[manifest.TableEntry]]:
+    """Makes the job's tree. The upload must still be what was hashed, unless what is said of it is that it isn't."""
+    work = files.Work(desk.work, task.upload)
+    try:
+        builder = Builder(task, incoming, work, _Meter(desk).add)
+        if task.failure is not None:
+            return builder.build_failed()
+        built = builder.build(_results(task, desk) if task.payload else None)
+    finally:
+        work.close()
+    _check_unchanged(task.upload)
+    return built
+
+
+def _check_unchanged(upload: Upload) -> None:
+    try:
+        now = os.stat(upload.path)
+    except OSError as error:
+        raise files.UploadChanged from error
+    if (now.st_size, now.st_mtime_ns, now.st_ino, now.st_dev) != (
+        upload.size,
+        upload.mtime_ns,
+        upload.inode,
+        upload.device,
+    ):
+        raise files.UploadChanged
+
+
+def _find_home(library: str, task: Task, top: manifest.Head) -> _Home:
+    """The first folder that is free or the job's own. Another ledger may have numbered a job alike in this library."""
+    base = job_folder(task.job, task.upload)
+    for count in itertools.count(1):
+        folder = base if count == 1 else f"{base}-{count}"
+        path = f"{library}/{folder}"
+        if not os.path.lexists(path):
+            return _Home(folder, None)
+        found = manifest.read(f"{path}/{manifest.NAME}")
+        if found is not None and found.is_of(top):
+            return _Home(folder, found)
+    raise AssertionError("unreachable")
+
+
+def _take_back(path: str, incoming: Incoming) -> None:
+    """Takes the job's folder out of the library, at once as a reader sees it: it tells of another end than the ledger."""
+    old = f"{incoming.folder}/old"
+    shutil.rmtree(old, ignore_errors=True)
+    os.rename(path, old)
+    shutil.rmtree(old)
+
+
+def _shortened(finding: Published, task: Task, desk: Desk) -> Published:
+    """FINDING with its tables in a file where they are too many for a message."""
+    data = msgspec.json.encode(finding.tables)
+    if len(data) <= INLINE_BYTES:
+        return finding
+    name = f"{task.prefix}.tables"
+    (desk.work / name).write_bytes(data)
+    return msgspec.structs.replace(finding, tables=(), tables_file=name)

@@ -19,13 +19,13 @@ from pipeline.model import BatchState, JobState, Options, Reason, StageName, Tab
 from pipeline.work import MSGPACK, Batch, Changes, Equal, EventKind, Job, JobEnd
 
 _INSERT_BATCH = (
-    "INSERT INTO batch (job, seq, stage, state, attempt, charges, orphaned, mark, bytes, files, payload, names,"
-    " checkpoint, closed, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO batch (stage, state, attempt, bytes, files, payload, names, id, job, seq)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_UPDATE_BATCH = (
-    "UPDATE batch SET job = ?, seq = ?, stage = ?, state = ?, attempt = ?, charges = ?, orphaned = ?, mark = ?,"
-    " bytes = ?, files = ?, payload = ?, names = ?, checkpoint = ?, closed = ? WHERE id = ?"
+_MOVE_BATCH = (
+    "UPDATE batch SET stage = ?, state = ?, attempt = ?, bytes = ?, files = ?, payload = ?, names = ? WHERE id = ?"
 )
+_JUDGE_BATCH = "UPDATE batch SET charges = ?, orphaned = ?, mark = ?, checkpoint = ?, closed = ? WHERE id = ?"
 _END_JOB = (
     "UPDATE job SET state = ?, reason = ?, duplicate_of = ?, ended_at = ?, result_path = ?, members = ?,"
     " rejected_records = ?, options = ? WHERE id = ?"
@@ -103,13 +103,9 @@ class Ledger:
         return self._db.execute(query, (path,)).fetchall()
 
     def waiting(self, after: int, limit: int) -> list[Job]:
-        """Up to LIMIT jobs past id AFTER that haven't begun, oldest first."""
+        """Up to LIMIT unfinished jobs past id AFTER, oldest first; those that have begun are among them."""
         rows = self._db.execute(
-            f"SELECT {_JOB_COLUMNS} FROM job WHERE state = 'waiting' AND id > ? AND NOT EXISTS"
-            " (SELECT 1 FROM batch WHERE batch.job = job.id) ORDER BY job.id LIMIT ?"
-            if after == 0
-            else f"SELECT {_JOB_COLUMNS} FROM job WHERE state = 'waiting' AND id > ? ORDER BY job.id LIMIT ?",
-            (after, limit),
+            f"SELECT {_JOB_COLUMNS} FROM job WHERE state = 'waiting' AND id > ? ORDER BY id LIMIT ?", (after, limit)
         )
         return [_job(row) for row in rows]
 
@@ -172,12 +168,15 @@ class Ledger:
 
     def _write(self, changes: Changes) -> None:
         db = self._db
-        new = [batch.row() for batch in changes.dirty.values() if not batch.in_ledger]
-        known = [batch.row() for batch in changes.dirty.values() if batch.in_ledger]
+        dirty = changes.dirty.values()
+        new = [(*batch.moved(), batch.job.id, batch.seq) for batch in dirty if not batch.in_ledger]
+        known = [batch.moved() for batch in dirty if batch.in_ledger]
         if new:
             db.executemany(_INSERT_BATCH, new)
         if known:
-            db.executemany(_UPDATE_BATCH, known)
+            db.executemany(_MOVE_BATCH, known)
+        if changes.judged:
+            db.executemany(_JUDGE_BATCH, [batch.judged() for batch in changes.judged.values()])
         if changes.gone:
             db.executemany("DELETE FROM batch WHERE id = ?", [(id,) for id in changes.gone])
         if changes.digests:

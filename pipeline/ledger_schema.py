@@ -30,7 +30,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         members TEXT,                     -- JSON model.MemberCounts
         rejected_records INTEGER NOT NULL DEFAULT 0
     );
-    CREATE INDEX job_open ON job (id) WHERE state IN ('waiting', 'held');
     CREATE INDEX job_equal ON job (sha256) WHERE sha256 IS NOT NULL;
     CREATE INDEX job_path ON job (path);
     CREATE TABLE batch (
@@ -40,15 +39,15 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         stage INTEGER NOT NULL,
         state INTEGER NOT NULL,
         attempt INTEGER NOT NULL,
-        charges INTEGER NOT NULL,
-        orphaned INTEGER NOT NULL,        -- supervisor deaths while it ran, without progress since
-        mark BLOB NOT NULL,               -- progress at its last death, and the members singled out
+        charges INTEGER NOT NULL DEFAULT 0,
+        orphaned INTEGER NOT NULL DEFAULT 0, -- supervisor deaths while it ran, without progress since
+        mark BLOB NOT NULL DEFAULT x'',   -- progress at its last death, and the members singled out
         bytes INTEGER NOT NULL,
         files INTEGER NOT NULL,
         payload BLOB NOT NULL,
         names TEXT NOT NULL,              -- what it owns in work/, newline-separated
-        checkpoint BLOB NOT NULL,         -- where its extract goes on after a restart
-        closed INTEGER NOT NULL           -- batches that its extract has closed
+        checkpoint BLOB NOT NULL DEFAULT x'', -- where its extract goes on after a restart
+        closed INTEGER NOT NULL DEFAULT 0 -- batches that its extract has closed
     );
     CREATE TABLE event (
         job INTEGER NOT NULL,

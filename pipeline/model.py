@@ -24,7 +24,10 @@ class StageName(enum.IntEnum):
     @property
     def title(self) -> str:
         """The stage's name as people read it, `extract` for EXTRACT."""
-        return self.name.lower()
+        return _TITLES[self]
+
+
+_TITLES = tuple(name.lower() for name in StageName.__members__)
 
 
 class JobState(enum.StrEnum):
@@ -206,8 +209,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """
 
     job: int
+    epoch: int
     batch: int
     seq: int
+    stage: StageName
     attempt: int
     payload: bytes
     upload: Upload
@@ -218,7 +223,17 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     failure: Reason | None = None
     crashed: tuple[int, ...] = ()
     alone: bool = False
-    prefix: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """What every name starts with that this attempt writes in work/, such as `12-3-convert-1`."""
+        return name_prefix(self.job, self.epoch, self.seq, self.stage, self.attempt)
+
+
+def name_prefix(job: int, epoch: int, seq: int, stage: StageName, attempt: int) -> str:
+    """The prefix of an attempt's names in work/: no two attempts share one."""
+    again = f".{epoch}" if epoch else ""
+    return f"{job}{again}-{seq}-{stage.title}-{attempt}"
 
 
 class StageSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,11 +71,12 @@ class Queue:
             (self._turns.appendleft if front else self._turns.append)(batch.job.id)
         (waiting.appendleft if front else waiting.append)(batch)
         self.batches += 1
-        self.bytes += batch.held_bytes
+        if batch.names:
+            self.bytes += batch.bytes
 
-    def peek(self) -> Batch | None:
-        """The batch whose turn it is."""
-        return self._by_job[self._turns[0]][0] if self._turns else None
+    def peek(self) -> Batch:
+        """The batch whose turn it is. Raises IndexError when empty."""
+        return self._by_job[self._turns[0]][0]
 
     def pop(self) -> Batch:
         """Takes the batch whose turn it is; its job goes to the end of the line. Raises IndexError when empty."""
@@ -87,7 +88,8 @@ class Queue:
         else:
             del self._by_job[job]
         self.batches -= 1
-        self.bytes -= batch.held_bytes
+        if batch.names:
+            self.bytes -= batch.bytes
         return batch
 
     def rotate(self) -> None:

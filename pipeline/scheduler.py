@@ -6,8 +6,9 @@ and only then sends the orders.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -23,6 +24,8 @@ MIN_WINDOW: Final = 2
 WINDOW_S: Final = 0.05  # of work that a worker holds, where batches are short
 _FREE_RATIO_BYTES: Final = MIB  # what extract.max_ratio doesn't count
 
+_SHORT_S: Final = 0.0005
+
 Sends = list[tuple[StageName, Order]]
 
 
@@ -32,23 +35,39 @@ class StageState:
     def __init__(self, name: StageName, config: Config) -> None:
         self.name = name
         self.queue = Queue(config.queue)
+        self.next_queue = self.queue  # the one its batches go on to; set by the scheduler, meaningless for store
         self.in_hand: dict[int, Batch] = {}
+        self.in_hand_bytes = 0
+        self.suspects = 0  # in hand that were charged or orphaned: such a batch runs alone
         self.ready = False
+        self.window = MIN_WINDOW
         self.mean_s = 0.01  # running mean of a batch's working time
         self.busy_s = 0.0
         self.finished = 0
         self.rejected = 0
 
-    @property
-    def window(self) -> int:
-        """How many batches its worker may hold: the shorter they are the more, so that it never waits for us."""
-        return max(MIN_WINDOW, min(MAX_WINDOW, int(WINDOW_S / max(self.mean_s, 1e-9))))
+    def take(self, batch: Batch) -> None:
+        """BATCH goes to the worker."""
+        self.in_hand[batch.id] = batch
+        if batch.names:
+            self.in_hand_bytes += batch.bytes
+        if batch.charges or batch.orphaned:
+            self.suspects += 1
+
+    def give(self, batch: Batch) -> None:
+        """BATCH is in the worker's hands no more. Called before its names or charges change."""
+        del self.in_hand[batch.id]
+        if batch.names:
+            self.in_hand_bytes -= batch.bytes
+        if batch.charges or batch.orphaned:
+            self.suspects -= 1
 
     def worked(self, busy_s: float) -> None:
-        """A batch took BUSY_S."""
+        """A batch took BUSY_S. The shorter they are the more the worker may hold, so that it never waits for us."""
         self.finished += 1
         self.busy_s += busy_s
         self.mean_s += (busy_s - self.mean_s) * 0.2
+        self.window = max(MIN_WINDOW, min(MAX_WINDOW, int(WINDOW_S / (self.mean_s + 1e-9))))
 
 
 class Ended(NamedTuple):
@@ -66,6 +85,8 @@ class Scheduler:
         self._config = config
         self._next_batch = next_batch
         self.stages = tuple(StageState(name, config) for name in StageName)
+        for state, following in itertools.pairwise(self.stages):
+            state.next_queue = following.queue
         self.jobs: dict[int, Job] = {}
         self.aliases: dict[int, int] = {}  # submitted again: the job that answers for it
         self.ended: list[Ended] = []
@@ -75,12 +96,8 @@ class Scheduler:
         self._digests: dict[str, Job] = {}
         self._held: dict[int, list[Job]] = {}
         self._drops: Sends = []
+        self._retries_at: list[float] = []
         self._changes = Changes()
-        self._routes: dict[StageName, Callable[[Batch, Done, float], None]] = {
-            StageName.EXTRACT: self._extracted,
-            StageName.CONVERT: self._converted,
-            StageName.STORE: self._stored,
-        }
 
     # What comes in
 
@@ -92,8 +109,14 @@ class Scheduler:
 
     def next_retry(self) -> float | None:
         """When (on `clock`) the next batch that waits out a retry is due."""
-        due = [batch.not_before for state in self.stages for batch in state.queue if batch.not_before > self.clock]
-        return min(due, default=None)
+        self._retries_at = [at for at in self._retries_at if at > self.clock]
+        return min(self._retries_at, default=None)
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether more than one stage is in the middle of a handful of very short batches."""
+        short = sum(1 for state in self.stages if len(state.in_hand) > MIN_WINDOW and state.mean_s < _SHORT_S)
+        return short > 1
 
     @property
     def idle(self) -> bool:
@@ -140,8 +163,7 @@ class Scheduler:
         batch.produced += 1
         batch.closed = report.seq
         batch.checkpoint = report.closed.checkpoint
-        batch.charges = 0
-        self._changes.dirty[batch.id] = batch
+        self._changes.judged[batch.id] = batch
         part = self._new_batch(batch.job, report.seq, StageName.CONVERT)
         self._queue(part, report.closed.output)
         self._changes.event(
@@ -164,15 +186,20 @@ class Scheduler:
             if isinstance(outcome, Done) and outcome.output:
                 self._changes.unlink.extend(outcome.output.names)
             return
-        del state.in_hand[report.batch]
+        state.give(batch)
         self._release(batch, batch.places)
         state.worked(report.busy_s)
         if isinstance(outcome, Done):
-            self._visit_over(batch, report)
+            if not batch.publishes:
+                self._visit_over(batch, report)
             if stage is StageName.INTAKE:
                 self._taken(batch, outcome, now, equal)
+            elif stage is StageName.EXTRACT:
+                self._extracted(batch, outcome)
+            elif stage is StageName.CONVERT:
+                self._advance(batch, outcome.output, StageName.STORE)
             else:
-                self._routes[stage](batch, outcome, now)
+                self._stored(batch, outcome, now, report.busy_s)
         elif isinstance(outcome, Retry):
             self._retry(batch, outcome, now)
         else:
@@ -184,8 +211,8 @@ class Scheduler:
         state = self.stages[stage]
         state.ready = False
         lost = list(state.in_hand.values())
-        state.in_hand.clear()
         for batch in reversed(lost):
+            state.give(batch)
             self._release(batch, batch.places)
             batch.state = BatchState.QUEUED
             self._changes.dirty[batch.id] = batch
@@ -202,8 +229,8 @@ class Scheduler:
             self._reject(batch, Reject(reason=reason), now)
 
     def touch(self, batch: Batch) -> None:
-        """BATCH's row has changed (charges, mark)."""
-        self._changes.dirty[batch.id] = batch
+        """BATCH's charges or mark have changed."""
+        self._changes.judged[batch.id] = batch
 
     # What goes out
 
@@ -231,37 +258,32 @@ class Scheduler:
     def _dispatch(self, state: StageState, sends: Sends) -> None:
         if state.name is StageName.STORE:
             while self._refusals and len(state.in_hand) < state.window:
-                self._hand_out(state, self._refusals.popleft(), sends)
+                self._hand_out(state, self._refusals.popleft(), 0, sends)
         skipped = 0
-        while len(state.queue) > skipped and self._window_open(state):
-            batch = state.queue.peek()
-            if batch is None or not self._may_start(state, batch):
-                return
+        queue = state.queue
+        while len(queue) > skipped and len(state.in_hand) < state.window and not state.suspects:
+            batch = queue.peek()
             if batch.not_before > self.clock:
-                state.queue.rotate()
+                queue.rotate()
                 skipped += 1
                 continue
-            self._hand_out(state, state.queue.pop(), sends)
+            place = self._expected_bytes(batch) if state.name is not StageName.STORE else 0
+            if not self._may_start(state, batch, place):
+                return
+            self._hand_out(state, queue.pop(), place, sends)
 
-    @staticmethod
-    def _window_open(state: StageState) -> bool:
-        if len(state.in_hand) >= state.window:
-            return False
-        return not any(batch.charges or batch.orphaned for batch in state.in_hand.values())
-
-    def _may_start(self, state: StageState, batch: Batch) -> bool:
+    def _may_start(self, state: StageState, batch: Batch, place: int) -> bool:
+        """Whether STATE's worker may take BATCH now, whose output needs a PLACE of so many bytes in the next queue."""
         in_hand = len(state.in_hand)
-        if in_hand and (batch.charges or batch.orphaned):
-            return False  # a suspect runs alone
-        if in_hand >= MIN_WINDOW:
-            held = sum(other.held_bytes for other in state.in_hand.values())
-            if held + batch.held_bytes > self._config.batch.bytes:
-                return False
+        if in_hand and batch.is_suspect:
+            return False
+        if in_hand >= MIN_WINDOW and state.in_hand_bytes + batch.held_bytes > self._config.batch.bytes:
+            return False
         if state.name is StageName.STORE:
             return True
         if state.name is StageName.INTAKE and len(self._refusals) >= self._config.queue.batches:
             return False
-        return self.stages[state.name + 1].queue.has_room(self._expected_bytes(batch))
+        return state.next_queue.has_room(place)
 
     def _expected_bytes(self, batch: Batch) -> int:
         """The bytes in work/ that a place for BATCH's next output is reserved with."""
@@ -272,34 +294,37 @@ class Scheduler:
             return min(self._config.batch.bytes, most)
         return min(self._config.batch.bytes, batch.bytes)
 
-    def _hand_out(self, state: StageState, batch: Batch, sends: Sends) -> None:
+    def _hand_out(self, state: StageState, batch: Batch, place: int, sends: Sends) -> None:
         batch.state = BatchState.DISPATCHED
         batch.attempt += 1
         batch.produced = 0
         batch.granted = 1
-        if state.name is not StageName.STORE:
-            batch.reserved = self._expected_bytes(batch)
-            batch.places = 1
-            self.stages[state.name + 1].queue.reserve(batch.job.id, batch.reserved)
-        else:
+        if state.name is StageName.STORE:
             batch.publishes = batch.job.failure is not None or self._is_last(batch)
-        state.in_hand[batch.id] = batch
-        self._changes.dirty[batch.id] = batch
-        sends.append((state.name, Dispatch(_task(batch), batch.granted)))
+        else:
+            batch.reserved = place
+            batch.places = 1
+            state.next_queue.reserve(batch.job.id, place)
+        state.take(batch)
+        if state.name is not StageName.INTAKE or batch.in_ledger:
+            self._changes.dirty[batch.id] = batch  # intake writes nothing, so that its first attempt needs no row
+        sends.append((state.name, Dispatch(_task(batch), 1)))
 
     @staticmethod
     def _is_last(batch: Batch) -> bool:
         job = batch.job
         if not job.ended_extract:
             return False
+        if len(job.batches) == 1:
+            return True
         return all(other is batch or other.state is BatchState.STAGED for other in job.batches.values())
 
     def _grant(self, sends: Sends) -> None:
         """Lets the running extract begin one batch ahead of what it has closed, while convert's queue has room."""
         extract, queue = self.stages[StageName.EXTRACT], self.stages[StageName.CONVERT].queue
         batch = next(iter(extract.in_hand.values()), None)
-        if batch is None or batch.granted > batch.produced + 1:
-            return
+        if batch is None or batch.produced == 0 or batch.granted > batch.produced + 1:
+            return  # most archives are one batch: nothing is granted ahead before the first is closed
         empty = len(queue) + queue.reserved == 0
         if not empty and not (queue.has_room(batch.reserved) and queue.share_left(batch.job.id)):
             return
@@ -320,10 +345,10 @@ class Scheduler:
             attempt=batch.attempt,
             seconds=report.busy_s,
         )
-        batch.charges = 0
-        batch.orphaned = 0
-        batch.mark = b""
         batch.attempt = 0
+        if batch.is_suspect or batch.mark:
+            batch.charges, batch.orphaned, batch.mark = 0, 0, b""
+            self._changes.judged[batch.id] = batch
 
     def _taken(self, batch: Batch, outcome: Done, now: float, equal: Equal | None) -> None:
         job = batch.job
@@ -385,19 +410,18 @@ class Scheduler:
         self._changes.dirty[batch.id] = batch
         self.stages[batch.stage].queue.push(batch)
 
-    def _extracted(self, batch: Batch, outcome: Done, now: float) -> None:
+    def _extracted(self, batch: Batch, outcome: Done) -> None:
         """The upload's own batch goes on as the job's last one, and by that says that extract has ended."""
         batch.job.ended_extract = True
-        batch.checkpoint = b""
+        if batch.checkpoint:
+            batch.checkpoint = b""
+            self._changes.judged[batch.id] = batch
         self._advance(batch, outcome.output, StageName.CONVERT)
 
-    def _converted(self, batch: Batch, outcome: Done, now: float) -> None:
-        self._advance(batch, outcome.output, StageName.STORE)
-
-    def _stored(self, batch: Batch, outcome: Done, now: float) -> None:
+    def _stored(self, batch: Batch, outcome: Done, now: float, busy_s: float) -> None:
         if batch.publishes:
             assert isinstance(outcome.finding, Published)
-            self._published(batch.job, outcome.finding, now)
+            self._published(batch.job, outcome.finding, now, busy_s)
             return
         batch.state = BatchState.STAGED
         batch.payload = b""
@@ -412,7 +436,7 @@ class Scheduler:
             seq = 1 + max(batch.seq for batch in job.batches.values())
             self._queue(self._new_batch(job, seq, StageName.STORE), Output(files=0))
 
-    def _published(self, job: Job, finding: Published, now: float) -> None:
+    def _published(self, job: Job, finding: Published, now: float, busy_s: float) -> None:
         state = JobState.FAILED if job.failure else JobState.DONE
         self._forget(job)
         self._changes.ends.append(
@@ -432,7 +456,8 @@ class Scheduler:
         if finding.tables_file:
             self._changes.unlink.append(finding.tables_file)
         kind = EventKind.FAILED if job.failure else EventKind.PUBLISHED
-        self._changes.event(job.id, now, kind, detail=job.failure.code if job.failure else finding.path)
+        detail = job.failure.code if job.failure else finding.path
+        self._changes.event(job.id, now, kind, stage=StageName.STORE, seconds=busy_s, detail=detail)
         self.ended.append(Ended(job, state, job.failure))
         self._let_go(job, state, now)
 
@@ -449,6 +474,7 @@ class Scheduler:
     def _retry(self, batch: Batch, outcome: Retry, now: float) -> None:
         batch.state = BatchState.QUEUED
         batch.not_before = self.clock + outcome.after_s
+        self._retries_at.append(batch.not_before)
         self._changes.dirty[batch.id] = batch
         self._changes.event(
             batch.job.id,
@@ -476,7 +502,7 @@ class Scheduler:
         for state in self.stages:
             state.queue.remove_job(job.id)
             for other in [other for other in state.in_hand.values() if other.job is job and other is not batch]:
-                del state.in_hand[other.id]
+                state.give(other)
                 self._release(other, other.places)
                 self._drops.append((state.name, Drop(other.id, other.attempt)))
         self._changes.delete([other for other in job.batches.values() if other is not batch])
@@ -486,6 +512,7 @@ class Scheduler:
         batch.payload, batch.names, batch.bytes, batch.checkpoint = b"", (), 0, b""
         batch.not_before = 0.0
         self._changes.dirty[batch.id] = batch
+        self._changes.judged[batch.id] = batch
         self._refusals.append(batch)
 
     # Bookkeeping
@@ -498,8 +525,7 @@ class Scheduler:
 
     def _release(self, batch: Batch, places: int) -> None:
         if places:
-            queue = self.stages[batch.stage + 1].queue
-            queue.release(batch.job.id, batch.reserved * places, places)
+            self.stages[batch.stage].next_queue.release(batch.job.id, batch.reserved * places, places)
             batch.places -= places
 
     def _forget(self, job: Job) -> None:
@@ -514,8 +540,10 @@ def _task(batch: Batch) -> Task:
     job = batch.job
     return Task(
         job=job.id,
+        epoch=job.epoch,
         batch=batch.id,
         seq=batch.seq,
+        stage=batch.stage,
         attempt=batch.attempt,
         payload=batch.payload,
         upload=job.upload,
@@ -526,5 +554,4 @@ def _task(batch: Batch) -> Task:
         failure=job.failure,
         crashed=decode_mark(batch.mark).crashed if batch.mark else (),
         alone=batch.charges > 1,
-        prefix=batch.prefix,
     )

@@ -31,6 +31,7 @@ from pipeline.workers import LocalWorker, make_workers
 _BACKLOG: Final = 512  # waiting jobs that one SELECT brings into memory
 _HOUSEKEEPING_S: Final = 1.0
 _SNAPSHOT_S: Final = 0.25
+_LINGER_S: Final = 0.002
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 Observer = Callable[[Snapshot], None]
@@ -118,6 +119,7 @@ class Supervisor:
         """Turns the loop until UNTIL says so, or a signal stops it."""
         for worker in self._workers.values():
             worker.start()
+        process_tools.tune_garbage_collection()
         while not until() and not self.stopping:
             self.turn()
         if self.stopping:
@@ -128,6 +130,9 @@ class Supervisor:
     def turn(self) -> None:
         """One turn: wait, hear, reap, decide, commit, send."""
         self._hear(self._selector.select(self._timeout()))
+        linger = self._scheduler.clock + _LINGER_S
+        while self._scheduler.expects_more and (left := linger - time.monotonic()) > 0:
+            self._hear(self._selector.select(left))
         self._scheduler.clock = time.monotonic()
         self._reap()
         self._keep_house()
@@ -233,11 +238,12 @@ class Supervisor:
 
     def _admit(self) -> None:
         wanted = self._scheduler.wanted_jobs
-        if wanted and not self._backlog and not self._nothing_waiting:
-            self._backlog.extend(self._ledger.waiting(self._loaded_up_to, _BACKLOG))
-            self._nothing_waiting = not self._backlog
-            if self._backlog:
-                self._loaded_up_to = self._backlog[-1].id
+        while wanted and not self._backlog and not self._nothing_waiting:
+            jobs = self._ledger.waiting(self._loaded_up_to, _BACKLOG)
+            self._nothing_waiting = not jobs
+            if jobs:
+                self._loaded_up_to = jobs[-1].id
+            self._backlog.extend(job for job in jobs if job.id not in self._scheduler.jobs)
         if wanted and self._backlog:
             self._scheduler.admit([self._backlog.popleft() for _ in range(min(wanted, len(self._backlog)))])
 

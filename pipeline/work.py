@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipeline.model import BatchState, JobState, MemberCounts, Options, Reason, StageName, TableInfo, Upload
+from pipeline.model import BatchState, JobState, MemberCounts, Options, Reason, StageName, TableInfo, Upload, name_prefix
 
 MSGPACK = msgspec.msgpack.Encoder()
 
@@ -132,30 +132,31 @@ class Batch:
         return self.bytes if self.names else 0
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether its worker, or the supervisor, died while it ran; such a batch runs alone."""
+        return self.charges > 0 or self.orphaned > 0
+
+    @property
     def prefix(self) -> str:
         """What every name starts with that its current attempt writes in work/."""
-        epoch = f".{self.job.epoch}" if self.job.epoch else ""
-        return f"{self.job.id}{epoch}-{self.seq}-{self.stage.title}-{self.attempt}"
+        return name_prefix(self.job.id, self.job.epoch, self.seq, self.stage, self.attempt)
 
-    def row(self) -> tuple[object, ...]:
-        """Its ledger row, id last."""
+    def moved(self) -> tuple[object, ...]:
+        """The part of its ledger row that changes with every step, id last."""
         return (
-            self.job.id,
-            self.seq,
-            int(self.stage),
-            int(self.state),
+            self.stage,
+            self.state,
             self.attempt,
-            self.charges,
-            self.orphaned,
-            self.mark,
             self.bytes,
             self.files,
             self.payload,
-            "\n".join(self.names),
-            self.checkpoint,
-            self.closed,
+            "\n".join(self.names) if self.names else "",
             self.id,
         )
+
+    def judged(self) -> tuple[object, ...]:
+        """The part of its ledger row that changes seldom, id last."""
+        return (self.charges, self.orphaned, self.mark, self.checkpoint, self.closed, self.id)
 
 
 class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,10 +187,11 @@ class Equal(NamedTuple):
 class Changes:
     """What one turn of the supervisor's loop has decided, to be committed in one transaction."""
 
-    __slots__ = ("deleted_jobs", "digests", "dirty", "ends", "events", "failures", "gone", "held", "obsolete", "resets", "unlink")
+    __slots__ = ("deleted_jobs", "digests", "dirty", "ends", "events", "failures", "gone", "held", "judged", "obsolete", "resets", "unlink")
 
     def __init__(self) -> None:
         self.dirty: dict[int, Batch] = {}
+        self.judged: dict[int, Batch] = {}  # those of them whose charges, mark or checkpoint changed
         self.gone: list[int] = []  # batch rows to delete
         self.events: list[tuple[int, float, int, int | None, str, int, float, str]] = []
         self.digests: list[tuple[str, int, int]] = []  # sha256, size, job
@@ -235,6 +237,7 @@ class Changes:
         """Takes BATCHES out of the ledger, and what they own out of work/."""
         for batch in batches:
             self.dirty.pop(batch.id, None)
+            self.judged.pop(batch.id, None)
             self.unlink.extend(batch.names)
             if batch.in_ledger:
                 self.gone.append(batch.id)

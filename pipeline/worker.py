@@ -7,7 +7,6 @@ supervisor (a parent-death signal, and the end of its socket).
 from __future__ import annotations
 
 import errno
-import gc
 import importlib
 import os
 import signal
@@ -85,7 +84,7 @@ class WorkerDesk:
 class _Running:
     """The batch being worked on."""
 
-    __slots__ = ("busy_s", "closed", "generator", "granted", "reported_s", "started_at", "task")
+    __slots__ = ("closed", "generator", "granted", "started_at", "task", "unreported_s")
 
     def __init__(self, task: Task, granted: int, generator: Generator[Closed, None, Outcome]) -> None:
         self.task = task
@@ -93,8 +92,7 @@ class _Running:
         self.generator = generator
         self.closed = 0
         self.started_at = time.time()
-        self.busy_s = 0.0
-        self.reported_s = 0.0
+        self.unreported_s = 0.0  # working time since the last report
 
 
 class WorkerLoop:
@@ -122,7 +120,6 @@ class WorkerLoop:
                 self._begin(self._waiting.popleft())
             if self._running is not None and self._running.closed < self._running.granted:
                 self._step(self._running)
-                self._receive(block=False)
             else:
                 self._flush()
                 self._receive(block=True)
@@ -147,27 +144,31 @@ class WorkerLoop:
             raise  # a death like any other: charged, and singled out if it comes again
         except Exception as error:  # noqa: BLE001 - whatever it is, it's recorded and the others go on
             outcome, trouble = _bug(error, traceback.format_exc())
-        running.busy_s += time.perf_counter() - begun
+        ended = time.perf_counter()
+        running.unreported_s += ended - begun
         if outcome is not None:
-            self._finish(running, outcome, trouble)
+            self._finish(running, outcome, trouble, ended)
         elif closed is not None:
             running.closed += 1
             self._report_closed(running, closed)
+            self._receive(block=False)
 
     def _report_closed(self, running: _Running, closed: Closed) -> None:
-        task, busy_s = running.task, running.busy_s - running.reported_s
-        running.reported_s = running.busy_s
+        task, busy_s = running.task, running.unreported_s
+        running.unreported_s = 0.0
         seq = task.next_seq + running.closed - 1
         self._report(BatchClosed(task.batch, task.attempt, seq, closed, busy_s))
         self._flush()
 
-    def _finish(self, running: _Running, outcome: Outcome, trouble: str) -> None:
+    def _finish(self, running: _Running, outcome: Outcome, trouble: str, now: float) -> None:
+        """Reports the end, short batches together; new orders are looked for as often as that."""
         self._running = None
-        self._black_box.end()
-        task, busy_s = running.task, running.busy_s - running.reported_s
-        self._report(Finished(task.batch, task.attempt, outcome, running.started_at, busy_s, trouble))
-        if time.perf_counter() - self._oldest_report > _FLUSH_S:
+        task = running.task
+        self._report(Finished(task.batch, task.attempt, outcome, running.started_at, running.unreported_s, trouble))
+        if now - self._oldest_report > _FLUSH_S or not self._waiting:
+            self._black_box.end()
             self._flush()
+            self._receive(block=False)
 
     def _os_error(self, error: OSError) -> tuple[Outcome | None, str]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -244,7 +245,7 @@ def main(spec: WorkerSpec, end: socket.socket) -> None:
     black_box.end()
     module: Any = importlib.import_module(spec.module)
     stage: Stage = module.build(spec.config)
-    gc.freeze()
+    process_tools.tune_garbage_collection()
     end.setblocking(True)
     for data in datagrams([Ready(os.getpid(), "")]):
         end.send(data)

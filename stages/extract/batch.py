@@ -1,0 +1,141 @@
+"""The batch being filled: small members lie together in one pack file, large ones in files of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from pathlib import Path
+
+from pipeline.config import BatchSize
+from pipeline.model import Output, Reason
+from stages.handover import FileList, Member, Place, pack
+
+FLUSH = 8 << 20  # small members held back, so that those of one kind come to lie side by side
+_LINE = 200  # bytes of a first line that tell one header from another
+
+
+class Files:
+    """Makes files in WORK under this attempt's PREFIX, and remembers those that no batch owns yet."""
+
+    def __init__(self, work: Path, prefix: str) -> None:
+        self.work = work
+        self.prefix = prefix
+        self.loose: set[str] = set()
+        self._numbers = itertools.count()
+
+    def create(self, seq: int, kind: str = "f") -> tuple[str, int]:
+        """A new file's name in work/ and its open descriptor, for reading and writing."""
+        number = str(next(self._numbers)) if kind == "f" else ""
+        name = f"{self.prefix}-{seq}.{kind}{number}"
+        self.loose.add(name)
+        return name, os.open(self.work / name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+
+    def remove(self, name: str) -> None:
+        """Deletes the file NAME."""
+        self.loose.discard(name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.work / name)
+
+    def remove_loose(self) -> None:
+        """Deletes what no closed batch owns."""
+        for name in list(self.loose):
+            self.remove(name)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Writes DATA whole."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+class Batch:
+    """Takes members until it is `full`; `close` gives what the next stage gets."""
+
+    def __init__(self, files: Files, seq: int, limits: BatchSize) -> None:
+        self.seq = seq
+        self.bytes = 0
+        self._files = files
+        self._limits = limits
+        self._members: list[Member | None] = []
+        self._names: list[str] = []
+        self._held: list[tuple[bytes, int, Member, bytes]] = []
+        self._held_bytes = 0
+        self._pack: tuple[str, int] | None = None
+        self._pack_end = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the next member belongs to the next batch."""
+        return self.bytes >= self._limits.bytes or len(self._members) >= self._limits.files
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no member yet."""
+        return not self._members
+
+    def add_small(self, member: Member, data: bytes) -> None:
+        """Takes MEMBER, whose bytes are DATA."""
+        self._held.append((_likeness(member.path, data), len(self._members), member, data))
+        self._members.append(None)
+        self._held_bytes += len(data)
+        self.bytes += len(data)
+        if self._held_bytes >= FLUSH:
+            self._flush()
+
+    def add_file(self, member: Member, name: str) -> None:
+        """Takes MEMBER, whose bytes are the file NAME."""
+        place = Place(name, 0, member.size)
+        self._members.append(_placed(member, place))
+        self._names.append(name)
+        self.bytes += member.size
+
+    def add_rejected(self, number: int, path: str, reason: Reason, notes: tuple[str, ...]) -> None:
+        """Lists a member that wasn't taken."""
+        self._members.append(Member(number=number, path=path, reason=reason, notes=notes))
+
+    def close(self) -> Output:
+        """Writes what is held back and gives the batch away."""
+        self._flush()
+        if self._pack is not None:
+            os.close(self._pack[1])
+            self._names.append(self._pack[0])
+            self._pack = None
+        members = tuple(member for member in self._members if member is not None)
+        payload, lists = pack(FileList(members=members), self._files.work, f"{self._files.prefix}-{self.seq}.list")
+        names = (*self._names, *lists)
+        self._files.loose.difference_update(names)
+        return Output(payload=payload, names=names, bytes=self.bytes, files=len(members))
+
+    def abandon(self) -> None:
+        """Lets go of the pack file."""
+        if self._pack is not None:
+            os.close(self._pack[1])
+            self._pack = None
+
+    def _flush(self) -> None:
+        if not self._held:
+            return
+        if self._pack is None:
+            self._pack = self._files.create(self.seq, "pack")
+        self._held.sort(key=lambda held: held[:2])
+        for _, index, member, data in self._held:
+            self._members[index] = _placed(member, Place(self._pack[0], self._pack_end, len(data)))
+            self._pack_end += len(data)
+        write_all(self._pack[1], b"".join([held[3] for held in self._held]))
+        self._held.clear()
+        self._held_bytes = 0
+
+
+def _placed(member: Member, place: Place) -> Member:
+    return Member(
+        number=member.number, path=member.path, size=member.size, sha256=member.sha256, place=place, notes=member.notes
+    )
+
+
+def _likeness(path: str, data: bytes) -> bytes:
+    """A key that is equal for files of one kind with one header: their suffix and their first line."""
+    suffix = path[path.rfind(".") :][-8:].lower().encode()
+    end = data.find(b"\n", 0, _LINE)
+    return suffix + data[: end if end >= 0 else 16]

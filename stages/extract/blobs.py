@@ -1,0 +1,174 @@
+"""Bytes in order and in any order: what formats read from."""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import threading
+from dataclasses import dataclass
+
+from stages.extract import reasons
+from stages.extract.protocol import CHUNK, Blob, Refused, Source
+
+
+@dataclass(frozen=True, slots=True)
+class FileBlob:
+    """A file on disk by its descriptor, which someone else closes."""
+
+    fd: int
+    size: int
+
+    def pread(self, size: int, offset: int, /) -> bytes:
+        """SIZE bytes at OFFSET. EIO escapes as it is; any other error is the file's own fault."""
+        try:
+            data = os.pread(self.fd, size, offset)
+            if len(data) < size and offset + len(data) < self.size:
+                data = self._rest(data, size, offset)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise
+            raise Refused(reasons.unreadable(error.strerror or str(error))) from error
+        return data
+
+    def _rest(self, data: bytes, size: int, offset: int) -> bytes:
+        while len(data) < size and (more := os.pread(self.fd, size - len(data), offset + len(data))):
+            data += more
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBlob:
+    """Bytes at hand."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """Its length."""
+        return len(self.data)
+
+    def pread(self, size: int, offset: int, /) -> bytes:
+        """SIZE bytes at OFFSET."""
+        return self.data[offset : offset + size]
+
+
+class BlobSource:
+    """LENGTH bytes of BLOB from OFFSET on, in order; ends early where the blob does."""
+
+    __slots__ = ("_blob", "_end", "_offset")
+
+    def __init__(self, blob: Blob, offset: int = 0, length: int | None = None) -> None:
+        self._blob = blob
+        self._offset = offset
+        self._end = blob.size if length is None else min(blob.size, offset + length)
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes."""
+        data = self._blob.pread(min(size, self._end - self._offset), self._offset) if self._offset < self._end else b""
+        self._offset += len(data)
+        return data
+
+    def skip(self, size: int) -> None:
+        """Passes over SIZE bytes."""
+        self._offset += size
+
+    def region(self, offset: int, length: int) -> BlobSource:
+        """Another source over LENGTH bytes of the blob at OFFSET."""
+        return BlobSource(self._blob, offset, length)
+
+
+class Prefixed:
+    """HEAD, which was read to see what this is, then the rest of SOURCE."""
+
+    __slots__ = ("_head", "_source")
+
+    def __init__(self, head: bytes, source: Source) -> None:
+        self._head = head
+        self._source = source
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes."""
+        if not self._head:
+            return self._source.read(size)
+        data, self._head = self._head[:size], self._head[size:]
+        return data
+
+
+def read_up_to(source: Source, size: int) -> bytes:
+    """SIZE bytes of SOURCE, fewer only at its end."""
+    data = source.read(size)
+    if len(data) == size or not data:
+        return data
+    parts, have = [data], len(data)
+    while have < size and (data := source.read(size - have)):
+        parts.append(data)
+        have += len(data)
+    return b"".join(parts)
+
+
+class ReadAhead:
+    """SOURCE read by a thread of its own, so that inflating overlaps with what is done with the bytes.
+
+    The thread starts only when the source has given its first CHUNK: most are shorter.
+    """
+
+    DEPTH = 3  # chunks that may wait
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._left = b""
+        self._given = 0
+        self._queue: queue.Queue[bytes | BaseException] = queue.Queue(self.DEPTH)
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._end: bytes | BaseException | None = None
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes."""
+        if not self._left:
+            self._left = self._next()
+        if len(self._left) <= size:
+            data, self._left = self._left, b""
+            return data
+        data, self._left = self._left[:size], self._left[size:]
+        return data
+
+    def _next(self) -> bytes:
+        if self._thread is None:
+            if self._given < CHUNK:
+                data = self._source.read(CHUNK)
+                self._given += len(data)
+                return data
+            self._thread = threading.Thread(target=self._pump, daemon=True)
+            self._thread.start()
+        if self._end is None:
+            item = self._queue.get()
+            if isinstance(item, bytes) and item:
+                return item
+            self._end = item
+        if isinstance(self._end, BaseException):
+            raise self._end
+        return b""
+
+    def _pump(self) -> None:
+        while not self._stop.is_set():
+            item: bytes | BaseException
+            try:
+                item = self._source.read(CHUNK)
+            except BaseException as error:  # noqa: BLE001 - handed to the reading thread, which raises it
+                item = error
+            self._queue.put(item)
+            if not item or isinstance(item, BaseException):
+                return
+
+    def close(self) -> None:
+        """Ends the thread and waits for it."""
+        self._stop.set()
+        if self._thread is None:
+            return
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=0.01)
+            except queue.Empty:
+                self._thread.join(0.01)

@@ -1,0 +1,118 @@
+"""The one budget of a job: what it has produced at all nested levels, against the limits of config.Extract."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from pipeline.config import MIB, Extract
+from stages.extract import reasons
+from stages.extract.protocol import Source, Stop
+
+
+class Spent(msgspec.Struct, array_like=True):
+    """What has been used up; travels in the checkpoint."""
+
+    bytes: int = 0
+    members: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+
+class Budget:
+    """Counts bytes really produced. Threads that work ahead `reserve`; whoever takes their result `settle`s it.
+
+    While `muted` nothing is counted: what a restart reads again was counted before. The clocks stand still while the
+    job is paused.
+    """
+
+    def __init__(self, limits: Extract, read: int, spent: Spent) -> None:
+        self.limits = limits
+        self.spent = spent
+        self.muted = False
+        self._read = read
+        self._ceiling = max(MIB, limits.max_ratio * read)
+        self._ahead = 0
+        self._lock = threading.Lock()
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def spend(self, size: int) -> None:
+        """Notes SIZE bytes produced. Raises Stop when that was too much."""
+        with self._lock:
+            if not self.muted:
+                self.spent.bytes += size
+            reached = self.spent.bytes + self._ahead
+        self._check(reached)
+
+    def reserve(self, size: int) -> None:
+        """Notes SIZE bytes produced ahead of their turn. Raises Stop when that was too much."""
+        with self._lock:
+            self._ahead += size
+            reached = self.spent.bytes + self._ahead
+        self._check(reached)
+
+    def settle(self, size: int) -> None:
+        """The turn of SIZE reserved bytes has come."""
+        with self._lock:
+            self._ahead -= size
+            if not self.muted:
+                self.spent.bytes += size
+
+    def member(self) -> None:
+        """Notes one more member. Raises Stop when there are too many."""
+        self.spent.members += 1
+        if self.spent.members > self.limits.max_members:
+            raise Stop(reasons.total_members(self.spent.members, self.limits.max_members))
+
+    def pause(self) -> None:
+        """Stops the clocks."""
+        self.spent.wall_s, self.spent.cpu_s = self._clocks()
+
+    def resume(self) -> None:
+        """Starts the clocks again after `pause`."""
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def mark(self) -> Spent:
+        """What has been spent up to now."""
+        wall_s, cpu_s = self._clocks()
+        return Spent(bytes=self.spent.bytes, members=self.spent.members, wall_s=wall_s, cpu_s=cpu_s)
+
+    def check_time(self) -> None:
+        """Raises Stop when the job has run too long."""
+        wall_s, cpu_s = self._clocks()
+        if wall_s > self.limits.max_wall_s:
+            raise Stop(reasons.wall(wall_s, self.limits.max_wall_s))
+        if cpu_s > self.limits.max_cpu_s:
+            raise Stop(reasons.cpu(cpu_s, self.limits.max_cpu_s))
+
+    def _clocks(self) -> tuple[float, float]:
+        return (
+            self.spent.wall_s + time.monotonic() - self._wall,
+            self.spent.cpu_s + time.process_time() - self._cpu,
+        )
+
+    def _check(self, reached: int) -> None:
+        if reached > self.limits.max_bytes:
+            raise Stop(reasons.total_bytes(reached, self.limits.max_bytes))
+        if reached > self._ceiling:
+            raise Stop(reasons.ratio(reached, self.limits.max_ratio, self._read))
+        self.check_time()
+
+
+class Counted:
+    """SOURCE with the length of all that it gives told to SPEND."""
+
+    __slots__ = ("_source", "_spend")
+
+    def __init__(self, source: Source, spend: Callable[[int], None]) -> None:
+        self._source = source
+        self._spend = spend
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes."""
+        data = self._source.read(size)
+        self._spend(len(data))
+        return data

@@ -1,0 +1,75 @@
+"""Damaged archives give what can be read, and say what can't."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.stages.extract.archives import make_tar, make_zip, rows, saved
+from tests.stages.extract.conftest import Runner
+
+FILES = [(f"{i}.csv", rows(2000, i)) for i in range(5)]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_zip_cut_short(run: Runner, tmp_path: Path, method: int) -> None:
+    data = make_zip(FILES, method)
+    cut = data[: data.index(b"3.csv") + 1000]
+    job = run(saved(tmp_path, "x.zip", cut))
+    assert job.good() == {f"x.zip!/{name}": content for name, content in FILES[:3]}
+    assert job.bad() == {"x.zip!/3.csv": "truncated", "x.zip": "truncated"}
+
+
+def test_a_zip_without_its_table_of_contents(run: Runner, tmp_path: Path) -> None:
+    data = make_zip(FILES)
+    job = run(saved(tmp_path, "x.zip", data[: data.index(b"PK\1\2")]))
+    assert job.good() == {f"x.zip!/{name}": content for name, content in FILES}
+    assert job.bad() == {"x.zip": "truncated"}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_tar_cut_short(run: Runner, tmp_path: Path, mode: str) -> None:
+    data = make_tar(FILES, mode)
+    job = run(saved(tmp_path, "x.tar", data[: len(data) * 3 // 5]))
+    assert list(job.good().items())[:2] == [(f"x.tar!/{name}", content) for name, content in FILES[:2]]
+    assert set(job.bad().values()) == {"truncated"}
+
+
+def test_a_tar_with_a_damaged_header(run: Runner, tmp_path: Path) -> None:
+    data = bytearray(make_tar(FILES))
+    data[data.index(b"2.csv") + 3] ^= 1
+    job = run(saved(tmp_path, "x.tar", bytes(data)))
+    assert job.good() == {f"x.tar!/{name}": content for name, content in FILES if name != "2.csv"}
+    assert job.bad() == {"x.tar!/(damaged part)": "corrupt"}
+
+
+def test_nothing_can_be_read(run: Runner, tmp_path: Path) -> None:
+    packed = gzip.compress(rows(5000))
+    assert run(saved(tmp_path, "x.gz", packed[: len(packed) // 2])).code == "truncated"
+    assert run(saved(tmp_path, "x.gz", packed[:20])).code == "truncated"
+    assert run(saved(tmp_path, "x.gz", packed[:5000] + b"\xff" * 5000 + packed[10000:])).code == "corrupt"
+    assert run(saved(tmp_path, "x.zip", make_zip(FILES)[:60])).code == "truncated"
+    wrong = bytearray(packed)
+    wrong[-6] ^= 1
+    assert run(saved(tmp_path, "x.gz", bytes(wrong))).code == "corrupt"
+
+
+def test_a_damaged_nested_archive_is_one_bad_member(run: Runner, tmp_path: Path) -> None:
+    packed = gzip.compress(rows(5000))
+    job = run(saved(tmp_path, "x.zip", make_zip([("a.csv", b"1\n"), ("b.gz", packed[:900]), ("c.csv", b"2\n")])))
+    assert job.bad() == {"x.zip!/b.gz!/b": "truncated"} or job.bad() == {"x.zip!/b.gz": "truncated"}
+    assert list(job.good()) == ["x.zip!/a.csv", "x.zip!/c.csv"]
+
+
+def test_an_encrypted_entry_among_others(run: Runner, tmp_path: Path) -> None:
+    data = bytearray(make_zip(FILES[:2]))
+    data[data.index(b"PK\3\4") + 6] |= 1
+    data[data.index(b"PK\1\2") + 8] |= 1
+    job = run(saved(tmp_path, "x.zip", bytes(data)))
+    assert job.bad() == {"x.zip!/0.csv": "encrypted"}
+    alone = bytearray(make_zip(FILES[:1]))
+    alone[alone.index(b"PK\1\2") + 8] |= 1
+    assert run(saved(tmp_path, "x.zip", bytes(alone))).code == "encrypted"

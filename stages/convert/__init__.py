@@ -1,0 +1,19 @@
+"""Convert: every file of a batch becomes typed tables, is kept as it is, or is rejected with a reason."""
+
+from __future__ import annotations
+
+from pipeline.config import Config
+from pipeline.model import Stage
+from stages.convert.delimited import Delimited
+from stages.convert.json_document import JsonDocument
+from stages.convert.json_lines import JsonLines
+from stages.convert.stage import Convert
+from stages.convert.workbook import Workbook
+
+
+def build(config: Config) -> Stage:
+    """The convert stage of one worker."""
+    return Convert(config, (Workbook(), JsonLines(), JsonDocument(), Delimited()))
+
+
+__all__ = ["build"]

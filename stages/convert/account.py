@@ -1,0 +1,41 @@
+"""The account of a table: records read = rows + rejected, and nothing in between."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+
+
+class AccountWrong(Exception):
+    """A table's sums don't match: a bug of ours, or of an engine. Nothing of that table may be published."""
+
+    def __init__(self, path: str, read: int, rows: int, rejected: int) -> None:
+        super().__init__(f"{path}: {read} records read, but {rows} rows and {rejected} rejects")
+
+
+class RejectedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that has no place in its table. `line` counts from 1, `byte` from 0, both in the member as received."""
+
+    line: int
+    byte: int
+    reason: str
+    raw: bytes
+
+    def as_json(self) -> bytes:
+        """One line of NDJSON; the raw bytes exact, as text where they are UTF-8, else as base64."""
+        entry: dict[str, Any] = {"line": self.line, "byte": self.byte, "reason": self.reason}
+        try:
+            entry["raw"] = self.raw.decode()
+        except UnicodeDecodeError:
+            entry["raw_base64"] = base64.b64encode(self.raw).decode()
+        return _encode(entry) + b"\n"
+
+
+def check(path: str, read: int, rows: int, rejected: int) -> None:
+    """Raises AccountWrong unless every record read is a row or a reject."""
+    if read != rows + rejected:
+        raise AccountWrong(path, read, rows, rejected)

@@ -1,0 +1,189 @@
+"""Chunks of text made into blocks that an engine reads without a surprise, each with its own account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from stages.convert import counter
+from stages.convert.account import RejectedRecord
+from stages.convert.encoding import Chunk, Lines
+from stages.convert.records import Dialect, Record, read_record, write_record
+
+SLOW_START = 64 * 1024  # bytes read by the exact reader before the fast count is tried again
+LONGEST_RECORD = 64 * 1024 * 1024
+
+
+class Block(msgspec.Struct):
+    """Regular text of `rows` records, and what the source held besides: read = rows + rejects."""
+
+    data: bytes
+    rows: int
+    read: int
+    rejects: list[RejectedRecord] = []
+    repaired: int = 0
+    blank: int = 0
+
+
+class Splitter:
+    """Cuts chunks into blocks of records with WIDTH fields."""
+
+    def __init__(self, dialect: Dialect, width: int) -> None:
+        self._dialect = dialect
+        self._width = width
+        self._carry: Chunk | None = None
+
+    def blocks(self, chunk: Chunk, skip: int = 0) -> Iterator[Block]:
+        """The blocks of CHUNK after its first SKIP bytes of text, what the chunk before left over included."""
+        if self._carry is not None:
+            chunk, self._carry = self._carry.joined(chunk), None
+        lines = Lines(chunk)
+        at, slow = skip, SLOW_START
+        while at < len(chunk.text):
+            marks = self._marks(chunk.text, at)
+            end = self._regular_end(chunk, marks, at)
+            if end > at:
+                yield self._regular(chunk, lines, at, end, marks)
+                at = end
+            if marks.irregular < 0 and not self._is_stuck(chunk, at):
+                break
+            before = at
+            block, at = self._exact(chunk, lines, at, slow)
+            slow *= 2
+            yield block
+            if at == before:
+                break
+        if at < len(chunk.text):
+            self._carry = chunk.tail(at, lines)
+
+    def _marks(self, text: bytes, at: int) -> counter.Marks:
+        quote = self._dialect.quote
+        return counter.mark(memoryview(text)[at:], self._dialect.delimiter[0], quote[0] if quote else None)
+
+    def _regular_end(self, chunk: Chunk, marks: counter.Marks, at: int) -> int:
+        """Where the records end that the fast count can vouch for."""
+        if marks.irregular < 0 and chunk.is_last and not marks.open_at_end:
+            return len(chunk.text)
+        limit = marks.irregular if marks.irregular >= 0 else len(chunk.text) - at
+        return at + counter.last_before(marks.ends, limit) + 1
+
+    def _is_stuck(self, chunk: Chunk, at: int) -> bool:
+        """Whether a quote is open that no further chunk may close."""
+        return at < len(chunk.text) and (chunk.is_last or len(chunk.text) - at > LONGEST_RECORD)
+
+    def _regular(self, chunk: Chunk, lines: Lines, start: int, end: int, marks: counter.Marks) -> Block:
+        text, width = chunk.text, self._width
+        data = text if start == 0 and end == len(text) else text[start:end]
+        records = counter.count_before(marks.ends, len(data)) + (not data.endswith(b"\n"))
+        delimiters = counter.count_before(marks.delimiters, len(data))
+        if delimiters == records * (width - 1) and not (width == 1 and _may_hold_blanks(data)):
+            return Block(data, records, records)
+        return self._each(lines, start, data, marks)
+
+    def proven(self, block: Block, chunk: Chunk) -> Block:
+        """BLOCK with each of its records looked at, for when the engine disagrees with the sum."""
+        start = chunk.text.find(block.data)
+        return self._each(Lines(chunk), start, block.data, self._marks(block.data, 0))
+
+    def _each(self, lines: Lines, start: int, data: bytes, marks: counter.Marks) -> Block:
+        """The records of regular DATA, which lies at START of its chunk: odd ones padded, cut or rejected."""
+        ends = counter.positions(marks.ends, len(data))
+        if not data.endswith(b"\n"):
+            ends = np.append(ends, len(data))
+        starts = np.concatenate([np.zeros(1, np.int64), ends[:-1] + 1])
+        delimiters = counter.positions(marks.delimiters, len(data))
+        counts = np.diff(np.searchsorted(delimiters, ends), prepend=0)
+        sizes = ends - starts
+        first = np.frombuffer(data, np.uint8)[np.minimum(starts, len(data) - 1)]
+        blanks = (sizes == 0) | ((sizes == 1) & (first == 0x0D))
+        edit = _Edit(lines, start, self._dialect, self._width)
+        for index in np.flatnonzero(blanks | (counts != self._width - 1)).tolist():
+            edit.take(data, int(starts[index]), int(ends[index]), int(counts[index]), bool(blanks[index]))
+        return edit.block(data, len(ends))
+
+    def _exact(self, chunk: Chunk, lines: Lines, start: int, size: int) -> tuple[Block, int]:
+        """The records from START on, about SIZE bytes of them, by the exact reader; and where they end."""
+        text, at = chunk.text, start
+        edit = _Edit(lines, 0, self._dialect, self._width)
+        read = 0
+        while at < min(len(text), start + size):
+            record = read_record(text, at, self._dialect, self._width)
+            if record.end >= len(text) and not chunk.is_last and len(text) - at <= LONGEST_RECORD:
+                break
+            read += 1
+            edit.place(record, at)
+            at = record.end
+        return edit.block(b"", read), at
+
+
+def _may_hold_blanks(data: bytes) -> bool:
+    return data.startswith((b"\n", b"\r\n")) or b"\n\n" in data or b"\n\r\n" in data
+
+
+class _Edit:
+    """A block in the making: regular stretches as they are, odd records padded, cut, rejected or left out."""
+
+    def __init__(self, lines: Lines, start: int, dialect: Dialect, width: int) -> None:
+        self._lines = lines
+        self._start = start
+        self._dialect = dialect
+        self._width = width
+        self._pieces: list[bytes] = []
+        self._copied = 0
+        self._rejects: list[RejectedRecord] = []
+        self._repaired = 0
+        self._blank = 0
+
+    def take(self, data: bytes, start: int, end: int, delimiters: int, is_blank: bool) -> None:
+        """One odd record of regular DATA, from START up to its line feed at END."""
+        self._pieces.append(data[self._copied : start])
+        self._copied = end + 1
+        delimiter, excess = self._dialect.delimiter, delimiters - (self._width - 1)
+        content = data[start:end].removesuffix(b"\r")
+        if is_blank:
+            self._blank += 1
+        elif excess < 0:
+            self._keep(content + delimiter * -excess)
+        elif content.endswith(delimiter * excess):
+            self._keep(content[: len(content) - excess * len(delimiter)])
+        else:
+            self._reject(
+                self._start + start, self._start + end + 1, f"{delimiters + 1} fields where {self._width} belong"
+            )
+
+    def place(self, record: Record, start: int) -> None:
+        """One record from the exact reader, which starts at START of its chunk."""
+        fields = record.fields
+        if fields in ([b""], [b"\r"]):
+            self._blank += 1
+            return
+        found = len(fields)
+        while len(fields) > self._width and not fields[-1]:
+            fields.pop()
+        if record.is_open:
+            self._reject(start, record.end, "a quote is opened and never closed")
+        elif len(fields) > self._width:
+            self._reject(start, record.end, f"{found} fields where {self._width} belong")
+        else:
+            self._repaired += found != self._width or not record.is_regular
+            fields += [b""] * (self._width - len(fields))
+            self._pieces.append(write_record(fields, self._dialect))
+
+    def _keep(self, content: bytes) -> None:
+        self._repaired += 1
+        self._pieces.append(content + b"\n")
+
+    def _reject(self, start: int, end: int, reason: str) -> None:
+        line, byte = self._lines.locate(start)
+        raw = self._lines.raw(start, end)
+        self._rejects.append(RejectedRecord(line=line, byte=byte, reason=f"malformed: {reason}", raw=raw))
+
+    def block(self, data: bytes, records: int) -> Block:
+        """What came of it; RECORDS is how many were seen, blank lines included."""
+        self._pieces.append(data[self._copied :])
+        read = records - self._blank
+        return Block(
+            b"".join(self._pieces), read - len(self._rejects), read, self._rejects, self._repaired, self._blank
+        )

@@ -1,0 +1,181 @@
+"""Which encoding a file's text is in, and its bytes as UTF-8 text in chunks that end where lines end."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from stages.convert.source import Source
+
+HEAD = 256 * 1024
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+class Encoding(msgspec.Struct, frozen=True):
+    """`codec` in Python's words, the length of the byte order mark, and how sure this is, 0 to 1."""
+
+    codec: str
+    bom: int = 0
+    confidence: float = 1.0
+
+
+def detect(head: bytes, is_whole: bool) -> Encoding | None:
+    """The encoding of a text that starts with HEAD, or None where it's no text."""
+    for bom, codec in _BOMS:
+        if head.startswith(bom):
+            return Encoding(codec, len(bom))
+    if b"\0" in head:
+        return _by_zeros(head)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head, is_whole)
+    except UnicodeDecodeError:
+        return _legacy(head)
+    return Encoding("utf-8")
+
+
+def _by_zeros(head: bytes) -> Encoding | None:
+    """UTF-16 and UTF-32 without a mark show by where their zero bytes are."""
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    if odd > len(head) // 8 and even < odd // 8:
+        return Encoding("utf-16-le", confidence=0.9)
+    if even > len(head) // 8 and odd < even // 8:
+        return Encoding("utf-16-be", confidence=0.9)
+    return None
+
+
+def _legacy(head: bytes) -> Encoding | None:
+    controls = sum(head.count(bytes((byte,))) for byte in (*range(1, 9), *range(14, 27), *range(28, 32)))
+    if controls > len(head) // 200:
+        return None
+    return Encoding("cp1252", confidence=0.5)
+
+
+class Chunk(msgspec.Struct):
+    """Some whole lines (the last may lack its end at the source's end): `text` is UTF-8, `raw` the source's bytes.
+
+    `at` is raw's position in the source, `line` the number of its first line.
+    """
+
+    text: bytes
+    raw: bytes
+    at: int
+    line: int
+    is_last: bool
+    codec: str = "utf-8"
+
+    def tail(self, start: int, lines: Lines) -> Chunk:
+        """What's left from START of text on, which is a line's start."""
+        line, byte = lines.locate(start)
+        return Chunk(self.text[start:], self.raw[byte - self.at :], byte, line, self.is_last, self.codec)
+
+    def joined(self, after: Chunk) -> Chunk:
+        """This chunk and the one that follows, as one."""
+        text = self.text + after.text
+        raw = text if self.raw is self.text and after.raw is after.text else self.raw + after.raw
+        return Chunk(text, raw, self.at, self.line, after.is_last, self.codec)
+
+
+class Lines:
+    """The lines of a chunk, to find a place of its text in the source. Text and raw have the same lines."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self._chunk = chunk
+        self._text_ends: npt.NDArray[np.int64] | None = None
+        self._raw_starts: npt.NDArray[np.int64] | None = None
+
+    def locate(self, position: int) -> tuple[int, int]:
+        """The line number and byte position in the source of a line that starts at POSITION of text."""
+        chunk = self._chunk
+        if position == 0:
+            return chunk.line, chunk.at
+        if self._text_ends is None:
+            self._text_ends = np.flatnonzero(np.frombuffer(chunk.text, np.uint8) == 0x0A)
+        lines = int(np.searchsorted(self._text_ends, position))
+        if chunk.raw is chunk.text:
+            return chunk.line + lines, chunk.at + position
+        if self._raw_starts is None:
+            self._raw_starts = np.append(_raw_line_ends(chunk.raw, chunk.codec), len(chunk.raw))
+        return chunk.line + lines, chunk.at + (int(self._raw_starts[lines - 1]) if lines else 0)
+
+    def raw(self, start: int, end: int) -> bytes:
+        """The source's bytes of the lines from START up to END of text, without the last line end."""
+        chunk = self._chunk
+        first = self.locate(start)[1] - chunk.at
+        last = len(chunk.raw) if end >= len(chunk.text) else self.locate(end)[1] - chunk.at
+        return strip_line_end(chunk.raw[first:last], chunk.codec)
+
+
+def strip_line_end(raw: bytes, codec: str) -> bytes:
+    """RAW without the line end at its end."""
+    return raw.removesuffix("\n".encode(codec)).removesuffix("\r".encode(codec))
+
+
+def _raw_line_ends(raw: bytes, codec: str) -> npt.NDArray[np.int64]:
+    """The positions right after each line end."""
+    mark = "\n".encode(codec)
+    units = np.frombuffer(raw, f"V{len(mark)}", count=len(raw) // len(mark)).view(f"u{len(mark)}")
+    wanted = np.frombuffer(mark, f"u{len(mark)}")[0]
+    return (np.flatnonzero(units == wanted) + 1) * len(mark)
+
+
+def chunks(source: Source, encoding: Encoding, size: int) -> Iterator[Chunk]:
+    """SOURCE in chunks of about SIZE raw bytes, cut at line ends. At least one chunk, even if empty."""
+    at, line, rest = encoding.bom, 1, b""
+    while True:
+        read = source.read(at + len(rest), size)
+        raw = rest + read
+        is_last = at + len(raw) >= source.length or not read
+        cut = len(raw) if is_last else _last_line_end(raw, encoding.codec)
+        if cut or is_last:
+            whole = raw[:cut] if cut < len(raw) else raw
+            text = to_utf8(whole, encoding.codec)
+            yield Chunk(text, whole, at, line, is_last, encoding.codec)
+            line += text.count(b"\n")
+        if is_last:
+            return
+        at, rest = at + cut, raw[cut:]
+
+
+def _last_line_end(raw: bytes, codec: str) -> int:
+    """The position after RAW's last line end, 0 where there is none."""
+    mark = "\n".encode(codec)
+    found = raw.rfind(mark)
+    while found >= 0 and found % len(mark):
+        found = raw.rfind(mark, 0, found + len(mark) - 1)
+    return found + len(mark) if found >= 0 else 0
+
+
+def to_utf8(raw: bytes, codec: str) -> bytes:
+    """RAW as UTF-8; a stray byte that has no meaning in CODEC is read as cp1252 or Latin-1 would."""
+    if codec == "utf-8":
+        if raw.isascii():
+            return raw
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            return raw.decode("utf-8", "stampmill.stray").encode()
+        return raw
+    return raw.decode(codec, "stampmill.stray").encode("utf-8", "replace")
+
+
+def _stray(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    byte = error.object[error.start : error.start + 1]
+    try:
+        return byte.decode("cp1252"), error.start + 1
+    except UnicodeDecodeError:
+        return byte.decode("latin-1"), error.start + 1
+
+
+codecs.register_error("stampmill.stray", _stray)

@@ -1,0 +1,78 @@
+"""Why a member or a record wasn't taken, in words for the uploader."""
+
+from __future__ import annotations
+
+from pipeline.model import Code, Reason
+
+
+def empty() -> Reason:
+    """Not one byte."""
+    return Reason(
+        code=Code.EMPTY,
+        text="The file is empty: it holds not one byte.",
+        next_step="Check that it was saved and sent completely, and send it again.",
+    )
+
+
+def no_records(what: str) -> Reason:
+    """Something is there, but not one record: WHAT is."""
+    return Reason(
+        code=Code.EMPTY,
+        text=f"The file holds no records: {what}.",
+        next_step="If records are missing, export the file again; its bytes are kept as they came.",
+    )
+
+
+def corrupt(what: str) -> Reason:
+    """It isn't what it says it is, because of WHAT."""
+    return Reason(
+        code=Code.CORRUPT,
+        text=f"The file is damaged or not what its name says: {what}.",
+        next_step="Open it where it was made, save it again and send it; its bytes are kept as they came.",
+    )
+
+
+def truncated(what: str) -> Reason:
+    """It ends early: WHAT is missing."""
+    return Reason(
+        code=Code.TRUNCATED,
+        text=f"The file ends before it should: {what}.",
+        next_step="Send it again, complete; its bytes are kept as they came.",
+    )
+
+
+def too_large(what: str, next_step: str) -> Reason:
+    """Over a limit: WHAT is too much."""
+    return Reason(code=Code.TOO_LARGE, text=f"The file is too large: {what}.", next_step=next_step)
+
+
+def unsupported(what: str, next_step: str) -> Reason:
+    """A format or feature that isn't read."""
+    return Reason(code=Code.UNSUPPORTED, text=f"This can't be read: {what}.", next_step=next_step)
+
+
+def encrypted() -> Reason:
+    """It needs a password."""
+    return Reason(
+        code=Code.ENCRYPTED,
+        text="The file is protected with a password.",
+        next_step="Save it without a password and send it again; its bytes are kept as they came.",
+    )
+
+
+def crashed() -> Reason:
+    """The process died on it, three times."""
+    return Reason(
+        code=Code.CRASHED,
+        text="Reading this file made the program end three times, so it was left out.",
+        next_step="Send it in another format if you can; its bytes are kept as they came.",
+    )
+
+
+def unreadable(detail: str) -> Reason:
+    """The system refused to read it."""
+    return Reason(
+        code=Code.UNREADABLE,
+        text=f"The file could not be read: {detail}.",
+        next_step="Try again later; if it stays, tell whoever runs this service.",
+    )

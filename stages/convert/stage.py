@@ -1,0 +1,116 @@
+"""The convert stage: each member of a batch becomes tables, is kept as it is, or is rejected with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from pathlib import PurePosixPath
+
+import msgspec
+
+from pipeline.config import Config
+from pipeline.config import Convert as Limits
+from pipeline.model import Closed, Desk, Done, Output, Reason, Task
+from stages.convert import reasons
+from stages.convert.drawer import Drawer
+from stages.convert.family import Context, Family, Head
+from stages.convert.source import Files, Source, open_source
+from stages.handover import FileList, Member, MemberResult, Results, TablePart, pack, unpack
+
+HEAD = 64 * 1024
+
+
+class Convert:
+    """One worker's convert stage; FAMILIES in the order they are asked."""
+
+    def __init__(self, config: Config, families: Sequence[Family]) -> None:
+        self._limits = config.convert
+        self._families = families
+
+    def run(self, task: Task, desk: Desk) -> Generator[Closed, None, Done]:
+        """Converts the members of TASK's file list."""
+        yield from ()  # only extract yields batches
+        files = Files(desk.work)
+        try:
+            batch = _Batch(task, desk, files, self._limits, self._families)
+            for member in unpack(task.payload, FileList, desk.work).members:
+                batch.take(member)
+            return batch.done()
+        finally:
+            files.close()
+
+
+class _Batch:
+    """One batch at work."""
+
+    def __init__(self, task: Task, desk: Desk, files: Files, limits: Limits, families: Sequence[Family]) -> None:
+        self._task = task
+        self._desk = desk
+        self._files = files
+        self._limits = limits
+        self._families = families
+        self._drawer = Drawer(desk.work, task.prefix)
+        self._results: list[MemberResult] = []
+        self._tables: list[TablePart] = []
+        self._done = 0
+
+    def take(self, member: Member) -> None:
+        """Decides one member."""
+        self._desk.progress(member.number, self._done)
+        reason = member.reason
+        if member.number in self._task.crashed:
+            reason = reasons.crashed()
+        elif reason is None and (member.place is None or member.place.length == 0):
+            reason = reasons.empty()
+        if reason is not None:
+            self._add(member, "rejected", reason=reason)
+        elif member.place is not None:
+            self._convert(member, open_source(self._files, member.place, member.path))
+            self._done += member.place.length
+        self._desk.progress(member.number, self._done)
+
+    def _convert(self, member: Member, source: Source) -> None:
+        head = Head(PurePosixPath(member.path).suffix.lower(), source.read(0, HEAD), source.length)
+        sure, family = max(((family.sniff(head), family) for family in self._families), key=lambda pair: pair[0])
+        if not sure:
+            self._add(member, "kept")
+            return
+        context = Context(self._drawer, self._limits, self._task.options.types == "text", self._progress(member))
+        reading = family.read(source, head, context)
+        self._tables.extend(reading.tables)
+        if reading.reason is not None:
+            self._add(member, "rejected", reason=reading.reason, notes=reading.notes)
+        else:
+            self._add(member, "converted" if reading.tables else "kept", notes=reading.notes)
+
+    def _progress(self, member: Member) -> Callable[[int], None]:
+        return lambda done: self._desk.progress(member.number, self._done + done)
+
+    def _add(self, member: Member, outcome: str, *, reason: Reason | None = None, notes: tuple[str, ...] = ()) -> None:
+        self._results.append(
+            MemberResult(
+                number=member.number,
+                path=member.path,
+                outcome=outcome,
+                size=member.size,
+                sha256=member.sha256,
+                place=None if outcome == "converted" else member.place,
+                reason=reason,
+                notes=member.notes + notes,
+            )
+        )
+
+    def done(self) -> Done:
+        """The batch's outcome; every file of it is in its final place."""
+        names = list(self._drawer.close())
+        tables = tuple(self._settled(part) for part in self._tables)
+        written = sum((self._desk.work / part.file).stat().st_size for part in tables)
+        kept = [result.place for result in self._results if result.place is not None]
+        names += sorted({place.file for place in kept if not place.file.startswith("/")})
+        results = Results(members=tuple(self._results), tables=tables)
+        payload, more = pack(results, self._desk.work, f"{self._task.prefix}.list")
+        size = written + sum(place.length for place in kept)
+        output = Output(payload=payload, names=(*names, *more), bytes=size, files=max(1, len(tables) + len(kept)))
+        return Done(output=output)
+
+    def _settled(self, part: TablePart) -> TablePart:
+        return msgspec.structs.replace(part, file=self._drawer.settled(part.file))

@@ -23,7 +23,19 @@ from pipeline.config import Config
 from pipeline.errors import DiskFailing
 from pipeline.ledger import Ledger
 from pipeline.messages import BatchClosed, DiskFailed, Finished, Order, Ready, Report, Stop
-from pipeline.model import Code, Done, JobState, Options, Reason, Retry, Snapshot, StageName, StageSnapshot, Taken, Upload
+from pipeline.model import (
+    Code,
+    Done,
+    JobState,
+    Options,
+    Reason,
+    Retry,
+    Snapshot,
+    StageName,
+    StageSnapshot,
+    Taken,
+    Upload,
+)
 from pipeline.scheduler import Ended, Scheduler, Sends
 from pipeline.work import Batch, Changes, Equal, EventKind, Job
 from pipeline.workers import LocalWorker, make_workers
@@ -73,6 +85,7 @@ class Supervisor:
         self._ledger = Ledger(self._config.paths.ledger, self._config.paths.work)
         recovery.forget_after_reboot(self._config, self._ledger)
         self._ledger.hold_none()
+        self._unfinished = self._ledger.counts().get(JobState.WAITING, 0)
         self._scheduler = Scheduler(self._config, self._ledger.next_batch)
         self._workers = make_workers(self._modules, self._config, self._selector)
         self._take_up()
@@ -112,6 +125,7 @@ class Supervisor:
     def submit(self, uploads: Iterable[tuple[str, Upload, Options]]) -> list[int]:
         """Adds jobs (source, upload, options) to the ledger; they are durable when this returns."""
         ids = self._ledger.submit(uploads)
+        self._unfinished += len(ids)
         self._nothing_waiting = False
         return ids
 
@@ -222,7 +236,9 @@ class Supervisor:
         elif verdict is Verdict.WHOLE:
             self._note_death(batch, EventKind.CRASHED, death.words)
             text = f"The program that worked on it ended three times at the same point ({death.words})."
-            reason = Reason(code=Code.CRASHED, text=text, next_step="Send its parts singly to find the one that does it.")
+            reason = Reason(
+                code=Code.CRASHED, text=text, next_step="Send its parts singly to find the one that does it."
+            )
             self._scheduler.crashed(batch, reason, time.time())
 
     def _note_death(self, batch: Batch, kind: EventKind, detail: str) -> None:
@@ -257,6 +273,7 @@ class Supervisor:
             self._tidy(changes)
         for ended in self._scheduler.ended:
             self._tally[ended.state] = self._tally.get(ended.state, 0) + 1
+            self._unfinished -= 1
             self.on_ended(ended)
         self._scheduler.ended.clear()
 
@@ -309,12 +326,11 @@ class Supervisor:
 
     def snapshot(self) -> Snapshot:
         """The pipeline as it is now."""
-        waiting = self._ledger.counts().get(JobState.WAITING, 0)
         return Snapshot(
             at=time.time(),
             started_at=self._started_at,
             stages=tuple(self._stage_snapshot(stage) for stage in StageName),
-            waiting=max(0, waiting - len(self._scheduler.jobs)),
+            waiting=max(0, self._unfinished - len(self._scheduler.jobs)),
             running=len(self._scheduler.jobs),
             done=self._tally[JobState.DONE],
             failed=self._tally[JobState.FAILED],
@@ -402,5 +418,3 @@ class Supervisor:
             signal.signal(number, handler)
         for end in (self._wakeup_read, self._wakeup_write):
             end.close()
-
-

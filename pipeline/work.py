@@ -11,7 +11,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipeline.model import BatchState, JobState, MemberCounts, Options, Reason, StageName, TableInfo, Upload, name_prefix
+from pipeline.model import (
+    BatchState,
+    JobState,
+    MemberCounts,
+    Options,
+    Reason,
+    StageName,
+    TableInfo,
+    Upload,
+    name_prefix,
+)
 
 MSGPACK = msgspec.msgpack.Encoder()
 
@@ -187,7 +197,20 @@ class Equal(NamedTuple):
 class Changes:
     """What one turn of the supervisor's loop has decided, to be committed in one transaction."""
 
-    __slots__ = ("deleted_jobs", "digests", "dirty", "ends", "events", "failures", "gone", "held", "judged", "obsolete", "resets", "unlink")
+    __slots__ = (
+        "deleted_jobs",
+        "digests",
+        "dirty",
+        "ends",
+        "events",
+        "failures",
+        "gone",
+        "held",
+        "judged",
+        "obsolete",
+        "resets",
+        "unlink",
+    )
 
     def __init__(self) -> None:
         self.dirty: dict[int, Batch] = {}

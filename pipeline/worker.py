@@ -39,7 +39,7 @@ from pipeline.messages import (
     datagrams,
     decode_orders,
 )
-from pipeline.model import Closed, Code, Done, Outcome, Reason, Reject, Retry, Stage, StageName, Task
+from pipeline.model import Closed, Code, Outcome, Reason, Reject, Retry, Stage, StageName, Task
 
 _FLUSH_S: Final = 0.002  # short batches are reported together, but not later than this
 _DISK_RETRY_S: Final = 2.0

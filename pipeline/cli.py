@@ -1,0 +1,236 @@
+"""The command line: the composition root, the only module that knows everyone. Data to stdout, words to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from typer.exceptions import TyperException
+
+from pipeline import __version__, status
+from pipeline.config import Config
+from pipeline.errors import ExitCode, StampmillError, UsageError
+from pipeline.model import JobState, Options, Snapshot, StageName
+from pipeline.process import config_for, process
+from pipeline.summary import JobSummary, RunSummary
+
+STAGES: Final = {
+    StageName.INTAKE: "stages.intake",
+    StageName.EXTRACT: "stages.extract",
+    StageName.CONVERT: "stages.convert",
+    StageName.STORE: "stages.store",
+}
+_PLAIN_EVERY_S: Final = 5.0
+
+app = typer.Typer(
+    name="stampmill",
+    help="Archives and data files in, typed Parquet tables out, and nothing lost.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command line ARGUMENTS; returns the exit status. Errors are one sentence on stderr."""
+    try:
+        status_code = typer.main.get_command(app).main(list(arguments), prog_name="stampmill", standalone_mode=False)
+    except StampmillError as error:
+        err.print(f"[red]error:[/red] {escape(error.message)}")
+        return error.exit_code
+    except typer.Exit as leave:
+        return leave.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILURE
+    except TyperException as error:
+        return _usage(error)
+    return int(status_code or 0)
+
+
+def _usage(error: TyperException) -> int:
+    """Prints what typer has to say about a wrong call."""
+    show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+    if show is None or code is None:
+        raise error
+    show(sys.stderr)
+    return int(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"stampmill {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version)] = False,
+) -> None:
+    pass
+
+
+@app.command("process")
+def process_command(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files, or folders whose every file is meant.", metavar="PATH...")
+    ],
+    into: Annotated[Path, typer.Option("--into", help="The library: the folder that the tables go to.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, nothing else.")] = False,
+    types: Annotated[str, typer.Option("--types", help="auto, or text: every column as it was written.")] = "auto",
+    password_file: Annotated[
+        Path | None, typer.Option("--password-file", help="A file whose first line is the archives' password.")
+    ] = None,
+) -> None:
+    """Turn files into typed tables: the whole pipeline, until every job has ended.
+
+    Interrupted and run again, it goes on where it was.
+
+    Example: stampmill process ~/drops --into ~/tables
+    """
+    options = Options(password=_password(password_file), types=_types(types))
+    _require_present(paths)
+    config = config_for(into)
+    with _progress(config) as observer:
+        result = process(paths, config, STAGES, options, observer=observer)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(result.summary).decode() + "\n")
+    else:
+        _print_summary(result.summary, into)
+    if result.interrupted:
+        err.print("Interrupted. Nothing is lost: the same command goes on where this one was.")
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    raise typer.Exit(result.summary.exit_code)
+
+
+@app.command("query")
+def query_command(
+    sql: Annotated[str, typer.Argument(help="A SELECT over the library's tables.")],
+    into: Annotated[Path, typer.Option("--into", help="The library to ask: the folder that `process` wrote to.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as a JSON array of objects.")] = False,
+) -> None:
+    """Ask the tables in SQL (DuckDB's). Each table is a view, named as `process` shows it.
+
+    Example: stampmill query "SELECT count(*) FROM orders" --into ~/tables
+    """
+    from pipeline import catalogue
+
+    answer = catalogue.query(into, sql)
+    if as_json:
+        rows: list[dict[str, Any]] = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+        sys.stdout.write(msgspec.json.encode(rows, enc_hook=str).decode() + "\n")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in answer.columns:
+        table.add_column(escape(name), no_wrap=True)
+    for row in answer.rows:
+        table.add_row(*("" if value is None else escape(str(value)) for value in row))
+    out.print(table)
+
+
+def _password(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        first = path.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(problem=f"The password file {path} can't be read: {error}.") from error
+    return first or None
+
+
+def _types(value: str) -> str:
+    if value not in ("auto", "text"):
+        raise UsageError(problem=f"--types is {value!r}; it can be auto or text.")
+    return value
+
+
+def _require_present(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not os.path.lexists(path):
+            raise UsageError(problem=f"{path} doesn't exist.")
+
+
+class _LiveView:
+    """Draws each snapshot in place, on a terminal."""
+
+    def __init__(self, live: Live, config: Config) -> None:
+        self._live = live
+        self._config = config
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        self._live.update(status.render(snapshot, self._config, err.width), refresh=True)
+
+
+class _PlainLines:
+    """Prints a line now and then, off a terminal."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._next = time.monotonic() + _PLAIN_EVERY_S
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _PLAIN_EVERY_S
+            err.print(status.plain(snapshot, self._config), markup=False)
+
+
+class _LiveContext:
+    def __init__(self, config: Config) -> None:
+        self._live = Live(console=err, auto_refresh=False, transient=True)
+        self._config = config
+
+    def __enter__(self) -> _LiveView:
+        self._live.__enter__()
+        return _LiveView(self._live, self._config)
+
+    def __exit__(self, *exception: Any) -> None:
+        self._live.__exit__(*exception)
+
+
+def _progress(config: Config) -> AbstractContextManager[_LiveView | _PlainLines]:
+    return _LiveContext(config) if err.is_terminal else nullcontext(_PlainLines(config))
+
+
+def _print_summary(summary: RunSummary, into: Path) -> None:
+    for job in summary.jobs:
+        _print_job(job, into)
+
+
+def _print_job(job: JobSummary, into: Path) -> None:
+    out.print(f"[bold]{escape(job.name)}[/bold]  job {job.job}: {_state_words(job)}")
+    if job.reason:
+        out.print(f"  {escape(job.reason.text)} {escape(job.reason.next_step)} ({job.reason.code})")
+    if not job.tables:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+    for name, justify in (("table", "left"), ("rows", "right"), ("rejected", "right"), ("columns", "right")):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("source", overflow="fold")
+    for one in job.tables:
+        table.add_row(one.name, f"{one.rows:,}", f"{one.rejected:,}", str(len(one.columns)), escape(one.source))
+    out.print(table)
+
+
+def _state_words(job: JobSummary) -> str:
+    if job.state is JobState.DUPLICATE:
+        return f"the same as job {job.duplicate_of}"
+    if job.state is JobState.DONE:
+        kept = f", {job.members.kept} kept" if job.members.kept else ""
+        rejected = f", {job.members.rejected} rejected" if job.members.rejected else ""
+        return f"done; {job.members.converted} converted{kept}{rejected}"
+    return str(job.state)

@@ -152,8 +152,7 @@ def stem(path: str) -> str:
 def job_folder(job: int, upload: Upload) -> str:
     """The job's folder below the library's root: `2026-02/12-orders-2024`. The month is that of arrival, in UTC."""
     month = datetime.fromtimestamp(upload.arrived_at, UTC).strftime("%Y-%m")
-    name = slug(stem(upload.name), "-")
-    return f"{month}/{job}-{name}" if name else f"{month}/{job}"
+    return f"{month}/{job}-{slug(stem(upload.name), '-') or 'upload'}"
 
 
 def member_file(number: int, path: str) -> str:
@@ -203,7 +202,7 @@ class TableNames:
     def take(self, sources: Sequence[str], title: str = "") -> str:
         """The name of the table that came from SOURCES."""
         words = [word for word in (group_name(sources), slug(title)) if word]
-        base = slug("_".join(words)) or "table"
+        base = slug("_".join(words)) or "data"
         if base[0].isdigit():
             base = f"t_{base}"
         if base in _RESERVED_WORDS:

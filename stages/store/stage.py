@@ -133,7 +133,7 @@ def _build(task: Task, desk: Desk, incoming: Incoming) -> tuple[manifest.Counts,
 def _check_unchanged(upload: Upload) -> None:
     try:
         now = os.stat(upload.path)
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         raise files.UploadChanged from error
     if (now.st_size, now.st_mtime_ns, now.st_ino, now.st_dev) != (
         upload.size,

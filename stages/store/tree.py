@@ -38,7 +38,7 @@ class Batches:
         return self._results
 
     def members(self) -> Iterator[MemberResult]:
-        """All members by number. Batches follow the archive, so that one is in memory at a time."""
+        """All members by number, as long as one batch ends before the next begins: only one is in memory at a time."""
         last = -1
         for seq in self.seqs:
             members = sorted(self.load(seq)[0].members, key=_number)
@@ -48,7 +48,7 @@ class Batches:
             last = members[-1].number if members else last
 
     def sorted_members(self) -> Iterator[MemberResult]:
-        """The same, where batches don't follow each other, at the price of having all in memory."""
+        """The same for batches that overlap, with all of them in memory."""
         return iter(sorted((m for seq in self.seqs for m in self.load(seq)[0].members), key=_number))
 
 
@@ -57,7 +57,10 @@ class _OutOfOrder(Exception):
 
 
 class Builder:
-    """Makes the tree of TASK's job in INCOMING."""
+    """Makes the tree of TASK's job in INCOMING.
+
+    Batches are taken by their first members and not by their numbers: the upload's own, number 0, holds the last ones.
+    """
 
     def __init__(self, task: Task, incoming: Incoming, work: files.Work, progress: Callable[[int, int], None]) -> None:
         self._task = task
@@ -92,17 +95,20 @@ class Builder:
         return counts, []
 
     def _survey(self, batches: Batches) -> tuple[list[Piece], MemberCounts]:
-        """All table parts and the members' counts; notes where kept members lie."""
-        pieces: list[Piece] = []
+        """All table parts in the order of their members, and the members' counts; notes where kept members lie."""
+        pieces: dict[int, list[Piece]] = {}
+        firsts: dict[int, int] = {}
         seen = dict.fromkeys(_OUTCOMES, 0)
         for seq in batches.seqs:
             results, staged = batches.load(seq)
-            pieces += tables.ordered(seq, results, staged)
+            pieces[seq] = tables.ordered(seq, results, staged)
+            firsts[seq] = min(map(_number, results.members), default=-1)
             for member in results.members:
                 seen[member.outcome] += 1
                 if where := member_place(member):
                     self._add(where)
-        return pieces, MemberCounts(total=sum(seen.values()), **seen)
+        batches.seqs.sort(key=lambda seq: firsts[seq])
+        return [piece for seq in batches.seqs for piece in pieces[seq]], MemberCounts(total=sum(seen.values()), **seen)
 
     def _make_table(self, plan: Plan) -> manifest.TableEntry:
         self._incoming.make_folder(plan.name)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import Config, Paths
-from pipeline.model import Code, Done, Options, Outcome, Reject, Taken, Task, Upload
+from pipeline.model import Code, Done, Options, Outcome, Reject, StageName, Taken, Task, Upload
 from stages import intake
 
 
@@ -46,7 +46,9 @@ def upload_of(path: Path) -> Upload:
 
 
 def run(upload: Upload, desk: Desk | None = None) -> Outcome:
-    task = Task(job=1, batch=1, seq=0, attempt=1, payload=b"", upload=upload, options=Options())
+    task = Task(
+        job=1, epoch=0, stage=StageName.INTAKE, batch=1, seq=0, attempt=1, payload=b"", upload=upload, options=Options()
+    )
     steps = intake.build(Config(paths=Paths(state="/s", library="/l"))).run(task, desk or Desk())
     with pytest.raises(StopIteration) as end:
         next(steps)
@@ -146,7 +148,17 @@ def test_too_many_open_files_is_no_fault_of_the_file(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(os, "open", refuse)
     steps = intake.build(Config(paths=Paths(state="/s", library="/l"))).run(
-        Task(job=1, batch=1, seq=0, attempt=1, payload=b"", upload=upload, options=Options()),
+        Task(
+            job=1,
+            epoch=0,
+            stage=StageName.INTAKE,
+            batch=1,
+            seq=0,
+            attempt=1,
+            payload=b"",
+            upload=upload,
+            options=Options(),
+        ),
         Desk(),
     )
     with pytest.raises(OSError, match="Too many"):
@@ -192,7 +204,7 @@ def test_changed_while_it_is_read(tmp_path: Path) -> None:
     for act in (grow, lambda _: os.utime(path, ns=(5, 5))):
         upload = upload_of(path)
         desk = Desk()
-        desk.act = lambda done, act=act, desk=desk: act(done) if len(desk.seen) == 1 else None  # type: ignore[misc]
+        desk.act = lambda done, act=act, desk=desk: act(done) if len(desk.seen) == 1 else None
         assert reason_of(run(upload, desk))[0] is Code.CHANGED
 
 

@@ -50,6 +50,11 @@ class LedgerDamaged(StampmillError):
     start with an empty one (results in the library stay)."""
 
 
+class LedgerLocked(StampmillError):
+    """The ledger {path} is locked by another program ({detail}). Close whatever has it open for writing (a database
+    browser, a backup that isn't done) and start again; nothing is lost."""
+
+
 class LedgerNewer(StampmillError):
     """The ledger {path} was written by a newer stampmill (schema {found}, this one knows up to {known}). Upgrade
     stampmill."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.errors import LedgerDamaged, LedgerNewer, StateUnwritable
+from pipeline.errors import DiskFailing, LedgerDamaged, LedgerLocked, LedgerNewer, StateUnwritable
 from pipeline.ledger_schema import MIGRATIONS, migrate
 from pipeline.model import BatchState, JobState, Options, Reason, StageName, TableInfo, Upload
 from pipeline.work import MSGPACK, Batch, Changes, Equal, EventKind, Job, JobEnd
@@ -35,6 +35,24 @@ _options = msgspec.msgpack.Decoder(Options)
 _reason = msgspec.json.Decoder(Reason)
 _tables = msgspec.json.Decoder(tuple[TableInfo, ...])
 _json = msgspec.json.Encoder()
+
+
+class LedgerFull(Exception):
+    """There is no space for the ledger to grow."""
+
+
+def _explain(path: Path, error: sqlite3.DatabaseError) -> Exception:
+    """The error that says what SQLite's means for us."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        return LedgerFull(str(error))
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return LedgerLocked(path=path, detail=error)
+    if name.startswith(("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return DiskFailing(path=path, detail=error)
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return LedgerDamaged(path=path, detail=error)
+    return error
 
 
 class Ledger:
@@ -154,15 +172,26 @@ class Ledger:
         return row[0] if row else None
 
     def commit(self, changes: Changes) -> None:
-        """Makes CHANGES durable in one transaction. Nothing that depends on them may be sent before this returns."""
+        """Makes CHANGES durable in one transaction. Nothing that depends on them may be sent before this returns.
+
+        Raises LedgerFull where there's no space: nothing was written then, and the same call may be made again.
+        Raises DiskFailing, LedgerLocked, LedgerDamaged; none of these is to be tried again.
+        """
+        try:
+            self._commit(changes)
+        except sqlite3.DatabaseError as error:
+            raise _explain(self.path, error) from error
+
+    def _commit(self, changes: Changes) -> None:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
             self._write(changes)
+            db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:
+                db.execute("ROLLBACK")
             raise
-        db.execute("COMMIT")
         for batch in changes.dirty.values():
             batch.in_ledger = True
 
@@ -247,7 +276,7 @@ def _open(path: Path, synchronous: str) -> sqlite3.Connection:
             migrate(db, found)
     except sqlite3.DatabaseError as error:
         db.close()
-        raise LedgerDamaged(path=path, detail=error) from error
+        raise _explain(path, error) from error
     return db
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from pipeline.config import MIB, Config
 from pipeline.messages import BatchClosed, Dispatch, Drop, Finished, Grant, Order
-from pipeline.model import BatchState, Done, JobState, Output, Published, Reason, Reject, Retry, StageName, Taken, Task
+from pipeline.model import BatchState, Done, JobState, Output, Published, Reason, Retry, StageName, Taken, Task
 from pipeline.queues import Queue
 from pipeline.work import Batch, Changes, Equal, EventKind, Job, JobEnd, decode_mark
 
@@ -90,7 +90,8 @@ class Scheduler:
         self.jobs: dict[int, Job] = {}
         self.aliases: dict[int, int] = {}  # submitted again: the job that answers for it
         self.ended: list[Ended] = []
-        self.paused = ""  # why nothing is dispatched
+        self.paused = ""  # why not all stages are given work
+        self.first_allowed: int = StageName.INTAKE  # stages before this one are given none
         self.clock = 0.0  # monotonic seconds, set by the supervisor at each turn
         self._refusals: deque[Batch] = deque()  # jobs to be published with nothing but their reason
         self._digests: dict[str, Job] = {}
@@ -143,7 +144,7 @@ class Scheduler:
                 self.stages[batch.stage].queue.push(batch)
         for job in self.jobs.values():
             if job.failure:
-                self._refuse(next(iter(job.batches.values())), job.failure)
+                self._refuse(next(iter(job.batches.values())))
             else:
                 self._publish_if_staged(job)
 
@@ -204,7 +205,7 @@ class Scheduler:
             self._retry(batch, outcome, now)
         else:
             state.rejected += 1
-            self._reject(batch, outcome, now)
+            self._reject(batch, outcome.reason)
 
     def died(self, stage: StageName) -> list[Batch]:
         """STAGE's worker is dead and reaped: what it had in hand is queued again, in order. Returns those batches."""
@@ -222,11 +223,26 @@ class Scheduler:
                 state.queue.push(batch, front=True)
         return lost
 
-    def crashed(self, batch: Batch, reason: Reason, now: float) -> None:
-        """BATCH, which waits, is given up on as a whole, and its job with it."""
+    def give_up(self, batch: Batch, reason: Reason) -> None:
+        """The job of BATCH, which waits, is refused for REASON."""
         if batch.job.failure is None:
-            self.stages[batch.stage].queue.remove_job(batch.job.id)
-            self._reject(batch, Reject(reason=reason), now)
+            self._reject(batch, reason)
+
+    def set_back(self, job: Job, now: float, detail: str) -> None:
+        """JOB, of which nothing runs, starts again from its upload, after those that wait."""
+        for state in self.stages:
+            state.queue.remove_job(job.id)
+        self._forget(job)
+        self._changes.resets.append(job.id)
+        self._changes.event(job.id, now, EventKind.RESET, detail=detail)
+        job.epoch += 1
+        job.ended_extract = False
+        self.admit([job])
+
+    @property
+    def in_hand(self) -> int:
+        """Batches that workers have in hand."""
+        return sum(len(state.in_hand) for state in self.stages)
 
     def touch(self, batch: Batch) -> None:
         """BATCH's charges or mark have changed."""
@@ -247,12 +263,11 @@ class Scheduler:
     def decide(self) -> Sends:
         """What to hand out now; downstream first, so that room made there is seen upstream in the same turn."""
         sends, self._drops = self._drops, []
-        if self.paused:
-            return sends
         for state in reversed(self.stages):
-            if state.ready:
+            if state.ready and state.name >= self.first_allowed:
                 self._dispatch(state, sends)
-        self._grant(sends)
+        if self.first_allowed <= StageName.EXTRACT:
+            self._grant(sends)
         return sends
 
     def _dispatch(self, state: StageState, sends: Sends) -> None:
@@ -490,14 +505,13 @@ class Scheduler:
         else:
             self.stages[batch.stage].queue.push(batch, front=True)
 
-    def _reject(self, batch: Batch, outcome: Reject, now: float) -> None:
+    def _reject(self, batch: Batch, reason: Reason) -> None:
         """The whole job is refused: its other batches are dropped, this one carries the reason to store."""
-        job = batch.job
-        job.failure = outcome.reason
-        self._changes.failures.append((job.id, outcome.reason))
-        self._refuse(batch, outcome.reason)
+        batch.job.failure = reason
+        self._changes.failures.append((batch.job.id, reason))
+        self._refuse(batch)
 
-    def _refuse(self, batch: Batch, reason: Reason) -> None:
+    def _refuse(self, batch: Batch) -> None:
         job = batch.job
         for state in self.stages:
             state.queue.remove_job(job.id)

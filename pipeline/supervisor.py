@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
-import signal
-import socket
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pipeline import charges, process_tools, recovery
+from pipeline import charges, disk, process_tools, recovery
 from pipeline.charges import Death, Verdict
 from pipeline.config import Config
 from pipeline.errors import DiskFailing
-from pipeline.ledger import Ledger
+from pipeline.ledger import Ledger, LedgerFull
 from pipeline.messages import BatchClosed, DiskFailed, Finished, Order, Ready, Report, Stop
 from pipeline.model import (
+    BatchState,
     Code,
     Done,
     JobState,
@@ -37,14 +34,16 @@ from pipeline.model import (
     Upload,
 )
 from pipeline.scheduler import Ended, Scheduler, Sends
+from pipeline.signals import SignalInbox
+from pipeline.watchdog import Watchdog
 from pipeline.work import Batch, Changes, Equal, EventKind, Job
 from pipeline.workers import LocalWorker, make_workers
 
 _BACKLOG: Final = 512  # waiting jobs that one SELECT brings into memory
 _HOUSEKEEPING_S: Final = 1.0
 _SNAPSHOT_S: Final = 0.25
-_LINGER_S: Final = 0.002
-_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_LINGER_S: Final = 0.002  # at most, for more reports to come into the same commit
+_FULL_RETRY_S: Final = 0.5  # between tries to commit on a full disk
 
 Observer = Callable[[Snapshot], None]
 
@@ -66,8 +65,6 @@ class Supervisor:
         self._backlog: deque[Job] = deque()
         self._loaded_up_to = 0
         self._nothing_waiting = False
-        self._signals: deque[int] = deque()
-        self._stops = 0
         self._sweep_due = False
         self._oom_kills = process_tools.oom_kills()
         self._next_housekeeping = 0.0
@@ -88,8 +85,9 @@ class Supervisor:
         self._unfinished = self._ledger.counts().get(JobState.WAITING, 0)
         self._scheduler = Scheduler(self._config, self._ledger.next_batch)
         self._workers = make_workers(self._modules, self._config, self._selector)
+        self._watchdog = Watchdog(self._config)
+        self._signals = SignalInbox(self._selector)
         self._take_up()
-        self._listen_for_signals()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -97,7 +95,7 @@ class Supervisor:
             self._end_workers()
             self._sweep()
         finally:
-            self._restore_signals()
+            self._signals.close()
             self._ledger.close()
             self._selector.close()
             os.close(self._lock)
@@ -105,7 +103,7 @@ class Supervisor:
     @property
     def stopping(self) -> bool:
         """Whether a signal asked us to stop."""
-        return self._stops > 0
+        return self._signals.stops > 0
 
     @property
     def idle(self) -> bool:
@@ -160,15 +158,13 @@ class Supervisor:
         for key, mask in events:
             worker = key.data
             if worker is None:
-                self._wakeup_read.recv(512)
+                self._signals.drain()
                 continue
             if mask & selectors.EVENT_WRITE:
                 worker.flush()
             for report in worker.receive():
                 self._handle(worker.stage, report)
-        while self._signals:
-            self._signals.popleft()
-            self._stops += 1
+        self._signals.decide()
 
     def _handle(self, stage: StageName, report: Report) -> None:
         now = time.time()
@@ -239,7 +235,7 @@ class Supervisor:
             reason = Reason(
                 code=Code.CRASHED, text=text, next_step="Send its parts singly to find the one that does it."
             )
-            self._scheduler.crashed(batch, reason, time.time())
+            self._scheduler.give_up(batch, reason)
 
     def _note_death(self, batch: Batch, kind: EventKind, detail: str) -> None:
         self._scheduler.changes.event(
@@ -265,17 +261,29 @@ class Supervisor:
 
     def _commit(self) -> None:
         changes = self._scheduler.take_changes()
-        if changes:
+        while changes:
             try:
                 self._ledger.commit(changes)
-            except sqlite3.OperationalError as error:
-                raise DiskFailing(path=self._ledger.path, detail=error) from error
+            except LedgerFull as error:
+                self._wait_for_space(error)
+                continue
             self._tidy(changes)
+            break
         for ended in self._scheduler.ended:
             self._tally[ended.state] = self._tally.get(ended.state, 0) + 1
             self._unfinished -= 1
             self.on_ended(ended)
         self._scheduler.ended.clear()
+
+    def _wait_for_space(self, error: LedgerFull) -> None:
+        """The ledger itself has no space left: nothing is decided until it has. Being told to stop ends the wait."""
+        self._scheduler.paused = f"disk: the ledger can't grow ({error})"
+        self._signals.decide()
+        if self._signals.stops:
+            raise DiskFailing(path=self._ledger.path, detail=error) from error
+        if self._observer:
+            self._observer(self.snapshot())
+        time.sleep(_FULL_RETRY_S)  # free space is nothing that can be awaited
 
     def _tidy(self, changes: Changes) -> None:
         for name in changes.unlink:
@@ -315,9 +323,27 @@ class Supervisor:
         if now < self._next_housekeeping:
             return
         self._next_housekeeping = now + _HOUSEKEEPING_S
-        free = min(shutil.disk_usage(path).free for path in (self._config.paths.state, self._config.paths.library))
-        needed = self._config.disk.min_free
-        self._scheduler.paused = f"disk: {free} bytes free, {needed} needed (disk.min_free)" if free < needed else ""
+        self._watchdog.look(list(self._workers.values()), self._scheduler)
+        space = disk.measure(self._config)
+        self._scheduler.paused = space.words
+        self._scheduler.first_allowed = space.allowance
+        if space.words and not self._scheduler.in_hand:
+            self._relieve(space)
+
+    def _relieve(self, space: disk.Space) -> None:
+        """Nothing runs and nothing may: the job that holds most of the disk gives way, if that helps."""
+        relief = disk.relief(space, self._scheduler.jobs.values())
+        if relief is None:
+            return
+        recovery.remove(self._library / recovery.INCOMING / str(relief.job.id))
+        if relief.fails:
+            text = f"It needs more room than the disk has: {space.words}."
+            next_step = "Ask the operator for more disk, or send it in smaller parts."
+            reason = Reason(code=Code.TOO_LARGE, text=text, next_step=next_step)
+            self._scheduler.give_up(next(iter(relief.job.batches.values())), reason)
+        else:
+            self._scheduler.set_back(relief.job, time.time(), space.words)
+        self._next_housekeeping = 0.0
 
     def _tell(self) -> None:
         if self._observer and self._scheduler.clock >= self._next_snapshot:
@@ -362,7 +388,7 @@ class Supervisor:
     def _take_up(self) -> None:
         """Open work goes on where the ledger says; what ran when the supervisor died is looked at with care."""
         batches = self._ledger.open_batches()
-        dispatched = {(batch.id, batch.attempt): batch for batch in batches if batch.state == 1}
+        dispatched = {(batch.id, batch.attempt): batch for batch in batches if batch.state is BatchState.DISPATCHED}
         self._scheduler.restore(batches)
         for worker in self._workers.values():
             entry = worker.black_box.read()
@@ -385,36 +411,17 @@ class Supervisor:
         deadline = time.monotonic() + self._config.stop_timeout_s
         for worker in self._workers.values():
             worker.send([Stop()])
-        while self._stops < 2 and time.monotonic() < deadline and any(w.pid for w in self._workers.values()):
+        while self._signals.stops < 2 and time.monotonic() < deadline and any(w.pid for w in self._workers.values()):
             self._hear(self._selector.select(0.05))
             self._scheduler.clock = time.monotonic()
             self._reap()
             self._commit()
 
     def _end_workers(self) -> None:
-        self._stops = max(1, self._stops)
+        self._signals.stops = max(1, self._signals.stops)
         for worker in self._workers.values():
             worker.kill("the end of the run")
         while any(worker.pid for worker in self._workers.values()):
             self._selector.select(0.1)
             self._reap()
         self._commit()
-
-    # Signals: a handler only enqueues
-
-    def _listen_for_signals(self) -> None:
-        self._wakeup_read, self._wakeup_write = socket.socketpair()
-        for end in (self._wakeup_read, self._wakeup_write):
-            end.setblocking(False)
-        self._selector.register(self._wakeup_read, selectors.EVENT_READ, None)
-        self._old_wakeup = signal.set_wakeup_fd(self._wakeup_write.fileno(), warn_on_full_buffer=False)
-        self._old_handlers: dict[int, Any] = {
-            number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in _STOP_SIGNALS
-        }
-
-    def _restore_signals(self) -> None:
-        signal.set_wakeup_fd(self._old_wakeup)
-        for number, handler in self._old_handlers.items():
-            signal.signal(number, handler)
-        for end in (self._wakeup_read, self._wakeup_write):
-            end.close()

@@ -7,67 +7,19 @@ and only then sends the orders.
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
 
-from pipeline.config import MIB, Config
-from pipeline.messages import BatchClosed, Dispatch, Drop, Finished, Grant, Order
-from pipeline.model import BatchState, Done, JobState, Output, Published, Reason, Retry, StageName, Taken, Task
-from pipeline.queues import Queue
-from pipeline.work import Batch, Changes, Equal, EventKind, Job, JobEnd, decode_mark
+from pipeline.config import Config
+from pipeline.dispatcher import Dispatcher, Sends
+from pipeline.messages import BatchClosed, Drop, Finished
+from pipeline.model import BatchState, Done, JobState, Output, Published, Reason, Retry, StageName, Taken
+from pipeline.stage_state import MIN_WINDOW, StageState
+from pipeline.work import Batch, Changes, Equal, EventKind, Job, JobEnd
 
-MAX_WINDOW: Final = 16  # batches a worker holds, the one it works on included
-MIN_WINDOW: Final = 2
-WINDOW_S: Final = 0.05  # of work that a worker holds, where batches are short
-_FREE_RATIO_BYTES: Final = MIB  # what extract.max_ratio doesn't count
-
-_SHORT_S: Final = 0.0005
-
-Sends = list[tuple[StageName, Order]]
-
-
-class StageState:
-    """What the scheduler knows of a stage: its queue, what its worker has in hand, and how fast it is."""
-
-    def __init__(self, name: StageName, config: Config) -> None:
-        self.name = name
-        self.queue = Queue(config.queue)
-        self.next_queue = self.queue  # the one its batches go on to; set by the scheduler, meaningless for store
-        self.in_hand: dict[int, Batch] = {}
-        self.in_hand_bytes = 0
-        self.suspects = 0  # in hand that were charged or orphaned: such a batch runs alone
-        self.ready = False
-        self.window = MIN_WINDOW
-        self.mean_s = 0.01  # running mean of a batch's working time
-        self.busy_s = 0.0
-        self.finished = 0
-        self.rejected = 0
-
-    def take(self, batch: Batch) -> None:
-        """BATCH goes to the worker."""
-        self.in_hand[batch.id] = batch
-        if batch.names:
-            self.in_hand_bytes += batch.bytes
-        if batch.charges or batch.orphaned:
-            self.suspects += 1
-
-    def give(self, batch: Batch) -> None:
-        """BATCH is in the worker's hands no more. Called before its names or charges change."""
-        del self.in_hand[batch.id]
-        if batch.names:
-            self.in_hand_bytes -= batch.bytes
-        if batch.charges or batch.orphaned:
-            self.suspects -= 1
-
-    def worked(self, busy_s: float) -> None:
-        """A batch took BUSY_S. The shorter they are the more the worker may hold, so that it never waits for us."""
-        self.finished += 1
-        self.busy_s += busy_s
-        self.mean_s += (busy_s - self.mean_s) * 0.2
-        self.window = max(MIN_WINDOW, min(MAX_WINDOW, int(WINDOW_S / (self.mean_s + 1e-9))))
+_SHORT_S: Final = 0.0005  # batches shorter than this are worth committing together
 
 
 class Ended(NamedTuple):
@@ -93,7 +45,7 @@ class Scheduler:
         self.paused = ""  # why not all stages are given work
         self.first_allowed: int = StageName.INTAKE  # stages before this one are given none
         self.clock = 0.0  # monotonic seconds, set by the supervisor at each turn
-        self._refusals: deque[Batch] = deque()  # jobs to be published with nothing but their reason
+        self._dispatcher = Dispatcher(config, self.stages)
         self._digests: dict[str, Job] = {}
         self._held: dict[int, list[Job]] = {}
         self._drops: Sends = []
@@ -167,16 +119,8 @@ class Scheduler:
         self._changes.judged[batch.id] = batch
         part = self._new_batch(batch.job, report.seq, StageName.CONVERT)
         self._queue(part, report.closed.output)
-        self._changes.event(
-            batch.job.id,
-            now,
-            EventKind.CLOSED,
-            seq=report.seq,
-            stage=StageName.EXTRACT,
-            attempt=batch.attempt,
-            seconds=report.busy_s,
-            detail=f"files={part.files} bytes={part.bytes}",
-        )
+        detail = f"seq={part.seq} files={part.files} bytes={part.bytes}"
+        self._changes.visit(batch, now, EventKind.CLOSED, seconds=report.busy_s, detail=detail)
 
     def finished(self, stage: StageName, report: Finished, now: float, equal: Equal | None = None) -> None:
         """A batch's work at STAGE ended. EQUAL is the ended job that intake's finding equals, if any."""
@@ -218,7 +162,7 @@ class Scheduler:
             batch.state = BatchState.QUEUED
             self._changes.dirty[batch.id] = batch
             if batch.job.failure and batch.publishes:
-                self._refusals.appendleft(batch)
+                self._dispatcher.refusals.appendleft(batch)
             else:
                 state.queue.push(batch, front=True)
         return lost
@@ -262,104 +206,13 @@ class Scheduler:
 
     def decide(self) -> Sends:
         """What to hand out now; downstream first, so that room made there is seen upstream in the same turn."""
-        sends, self._drops = self._drops, []
-        for state in reversed(self.stages):
-            if state.ready and state.name >= self.first_allowed:
-                self._dispatch(state, sends)
-        if self.first_allowed <= StageName.EXTRACT:
-            self._grant(sends)
-        return sends
-
-    def _dispatch(self, state: StageState, sends: Sends) -> None:
-        if state.name is StageName.STORE:
-            while self._refusals and len(state.in_hand) < state.window:
-                self._hand_out(state, self._refusals.popleft(), 0, sends)
-        skipped = 0
-        queue = state.queue
-        while len(queue) > skipped and len(state.in_hand) < state.window and not state.suspects:
-            batch = queue.peek()
-            if batch.not_before > self.clock:
-                queue.rotate()
-                skipped += 1
-                continue
-            place = self._expected_bytes(batch) if state.name is not StageName.STORE else 0
-            if not self._may_start(state, batch, place):
-                return
-            self._hand_out(state, queue.pop(), place, sends)
-
-    def _may_start(self, state: StageState, batch: Batch, place: int) -> bool:
-        """Whether STATE's worker may take BATCH now, whose output needs a PLACE of so many bytes in the next queue."""
-        in_hand = len(state.in_hand)
-        if in_hand and batch.is_suspect:
-            return False
-        if in_hand >= MIN_WINDOW and state.in_hand_bytes + batch.held_bytes > self._config.batch.bytes:
-            return False
-        if state.name is StageName.STORE:
-            return True
-        if state.name is StageName.INTAKE and len(self._refusals) >= self._config.queue.batches:
-            return False
-        return state.next_queue.has_room(place)
-
-    def _expected_bytes(self, batch: Batch) -> int:
-        """The bytes in work/ that a place for BATCH's next output is reserved with."""
-        if batch.stage is StageName.INTAKE:
-            return 0
-        if batch.stage is StageName.EXTRACT:
-            most = max(_FREE_RATIO_BYTES, batch.job.upload.size * self._config.extract.max_ratio)
-            return min(self._config.batch.bytes, most)
-        return min(self._config.batch.bytes, batch.bytes)
-
-    def _hand_out(self, state: StageState, batch: Batch, place: int, sends: Sends) -> None:
-        batch.state = BatchState.DISPATCHED
-        batch.attempt += 1
-        batch.produced = 0
-        batch.granted = 1
-        if state.name is StageName.STORE:
-            batch.publishes = batch.job.failure is not None or self._is_last(batch)
-        else:
-            batch.reserved = place
-            batch.places = 1
-            state.next_queue.reserve(batch.job.id, place)
-        state.take(batch)
-        if state.name is not StageName.INTAKE or batch.in_ledger:
-            self._changes.dirty[batch.id] = batch  # intake writes nothing, so that its first attempt needs no row
-        sends.append((state.name, Dispatch(_task(batch), 1)))
-
-    @staticmethod
-    def _is_last(batch: Batch) -> bool:
-        job = batch.job
-        if not job.ended_extract:
-            return False
-        if len(job.batches) == 1:
-            return True
-        return all(other is batch or other.state is BatchState.STAGED for other in job.batches.values())
-
-    def _grant(self, sends: Sends) -> None:
-        """Lets the running extract begin one batch ahead of what it has closed, while convert's queue has room."""
-        extract, queue = self.stages[StageName.EXTRACT], self.stages[StageName.CONVERT].queue
-        batch = next(iter(extract.in_hand.values()), None)
-        if batch is None or batch.produced == 0 or batch.granted > batch.produced + 1:
-            return  # most archives are one batch: nothing is granted ahead before the first is closed
-        empty = len(queue) + queue.reserved == 0
-        if not empty and not (queue.has_room(batch.reserved) and queue.share_left(batch.job.id)):
-            return
-        queue.reserve(batch.job.id, batch.reserved)
-        batch.places += 1
-        batch.granted += 1
-        sends.append((StageName.EXTRACT, Grant(batch.id, batch.attempt, batch.granted)))
+        drops, self._drops = self._drops, []
+        return drops + self._dispatcher.decide(self.clock, self.first_allowed, self._changes)
 
     # What a finished visit leads to
 
     def _visit_over(self, batch: Batch, report: Finished) -> None:
-        self._changes.event(
-            batch.job.id,
-            report.started_at,
-            EventKind.FINISHED,
-            seq=batch.seq,
-            stage=batch.stage,
-            attempt=batch.attempt,
-            seconds=report.busy_s,
-        )
+        self._changes.visit(batch, report.started_at, EventKind.FINISHED, seconds=report.busy_s)
         batch.attempt = 0
         if batch.is_suspect or batch.mark:
             batch.charges, batch.orphaned, batch.mark = 0, 0, b""
@@ -491,17 +344,9 @@ class Scheduler:
         batch.not_before = self.clock + outcome.after_s
         self._retries_at.append(batch.not_before)
         self._changes.dirty[batch.id] = batch
-        self._changes.event(
-            batch.job.id,
-            now,
-            EventKind.RETRY,
-            seq=batch.seq,
-            stage=batch.stage,
-            attempt=batch.attempt,
-            detail=outcome.text,
-        )
+        self._changes.visit(batch, now, EventKind.RETRY, detail=outcome.text)
         if batch.job.failure:
-            self._refusals.appendleft(batch)
+            self._dispatcher.refusals.appendleft(batch)
         else:
             self.stages[batch.stage].queue.push(batch, front=True)
 
@@ -527,7 +372,7 @@ class Scheduler:
         batch.not_before = 0.0
         self._changes.dirty[batch.id] = batch
         self._changes.judged[batch.id] = batch
-        self._refusals.append(batch)
+        self._dispatcher.refusals.append(batch)
 
     # Bookkeeping
 
@@ -548,24 +393,3 @@ class Scheduler:
         self.jobs.pop(job.id, None)
         if self._digests.get(job.upload.sha256) is job:
             del self._digests[job.upload.sha256]
-
-
-def _task(batch: Batch) -> Task:
-    job = batch.job
-    return Task(
-        job=job.id,
-        epoch=job.epoch,
-        batch=batch.id,
-        seq=batch.seq,
-        stage=batch.stage,
-        attempt=batch.attempt,
-        payload=batch.payload,
-        upload=job.upload,
-        options=job.options,
-        checkpoint=batch.checkpoint,
-        next_seq=batch.closed + 1,
-        publish=batch.publishes,
-        failure=job.failure,
-        crashed=decode_mark(batch.mark).crashed if batch.mark else (),
-        alone=batch.charges > 1,
-    )

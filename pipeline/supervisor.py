@@ -16,6 +16,7 @@ from typing import Final
 from pipeline import charges, disk, process_tools, recovery
 from pipeline.charges import Death, Verdict
 from pipeline.config import Config
+from pipeline.dispatcher import Sends
 from pipeline.errors import DiskFailing
 from pipeline.ledger import Ledger, LedgerFull
 from pipeline.messages import BatchClosed, DiskFailed, Finished, Order, Ready, Report, Stop
@@ -33,7 +34,7 @@ from pipeline.model import (
     Taken,
     Upload,
 )
-from pipeline.scheduler import Ended, Scheduler, Sends
+from pipeline.scheduler import Ended, Scheduler
 from pipeline.signals import SignalInbox
 from pipeline.watchdog import Watchdog
 from pipeline.work import Batch, Changes, Equal, EventKind, Job
@@ -238,15 +239,7 @@ class Supervisor:
             self._scheduler.give_up(batch, reason)
 
     def _note_death(self, batch: Batch, kind: EventKind, detail: str) -> None:
-        self._scheduler.changes.event(
-            batch.job.id,
-            time.time(),
-            kind,
-            seq=batch.seq,
-            stage=batch.stage,
-            attempt=batch.attempt,
-            detail=detail,
-        )
+        self._scheduler.changes.visit(batch, time.time(), kind, detail=detail)
 
     def _admit(self) -> None:
         wanted = self._scheduler.wanted_jobs

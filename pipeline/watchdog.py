@@ -9,7 +9,8 @@ import psutil
 
 from pipeline.blackbox import Entry
 from pipeline.config import Config
-from pipeline.scheduler import Scheduler, StageState
+from pipeline.scheduler import Scheduler
+from pipeline.stage_state import StageState
 from pipeline.workers import LocalWorker
 
 _STOPPED_S: Final = 5.0  # a process stopped by a signal (SIGSTOP, a debugger) for longer is replaced

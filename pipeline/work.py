@@ -261,6 +261,10 @@ class Changes:
         """Adds an event; they are numbered when they are committed."""
         self.events.append((job, at, seq, stage, what, attempt, seconds, detail))
 
+    def visit(self, batch: Batch, at: float, what: EventKind, *, seconds: float = 0.0, detail: str = "") -> None:
+        """Adds an event about BATCH at the stage where it is."""
+        self.events.append((batch.job.id, at, batch.seq, batch.stage, what, batch.attempt, seconds, detail))
+
     def delete(self, batches: Iterable[Batch]) -> None:
         """Takes BATCHES out of the ledger, and what they own out of work/."""
         for batch in batches:

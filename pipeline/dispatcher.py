@@ -1,0 +1,143 @@
+"""Decides which batches go to which worker now, and how far ahead extract may work. Pure.
+
+Bounds hold because a place in the next queue is reserved before the work that will fill it begins.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from pipeline.config import MIB, Config
+from pipeline.messages import Dispatch, Grant, Order
+from pipeline.model import BatchState, StageName, Task
+from pipeline.stage_state import MIN_WINDOW, StageState
+from pipeline.work import Batch, Changes, decode_mark
+
+_FREE_RATIO_BYTES: Final = MIB  # what extract.max_ratio doesn't count
+
+Sends = list[tuple[StageName, Order]]
+
+
+class Dispatcher:
+    """Hands out what the queues hold. `refusals` are jobs to be published with nothing but their reason."""
+
+    def __init__(self, config: Config, stages: Sequence[StageState]) -> None:
+        self._config = config
+        self._stages = stages
+        self._clock = 0.0
+        self.refusals: deque[Batch] = deque()
+
+    def decide(self, clock: float, first_allowed: int, changes: Changes) -> Sends:
+        """What to hand out at CLOCK (monotonic seconds), noting it in CHANGES; stages before FIRST_ALLOWED get nothing.
+
+        Downstream first, so that room made there is seen upstream in the same turn.
+        """
+        self._clock = clock
+        sends: Sends = []
+        for state in reversed(self._stages):
+            if state.ready and state.name >= first_allowed:
+                self._dispatch(state, sends, changes)
+        if first_allowed <= StageName.EXTRACT:
+            self._grant(sends)
+        return sends
+
+    def _dispatch(self, state: StageState, sends: Sends, changes: Changes) -> None:
+        if state.name is StageName.STORE:
+            while self.refusals and len(state.in_hand) < state.window:
+                self._hand_out(state, self.refusals.popleft(), 0, sends, changes)
+        skipped = 0
+        queue = state.queue
+        while len(queue) > skipped and len(state.in_hand) < state.window and not state.suspects:
+            batch = queue.peek()
+            if batch.not_before > self._clock:
+                queue.rotate()
+                skipped += 1
+                continue
+            place = self._expected_bytes(batch) if state.name is not StageName.STORE else 0
+            if not self._may_start(state, batch, place):
+                return
+            self._hand_out(state, queue.pop(), place, sends, changes)
+
+    def _may_start(self, state: StageState, batch: Batch, place: int) -> bool:
+        """Whether STATE's worker may take BATCH now, whose output needs a PLACE of so many bytes in the next queue."""
+        in_hand = len(state.in_hand)
+        if in_hand and batch.is_suspect:
+            return False
+        if in_hand >= MIN_WINDOW and state.in_hand_bytes + batch.held_bytes > self._config.batch.bytes:
+            return False
+        if state.name is StageName.STORE:
+            return True
+        if state.name is StageName.INTAKE and len(self.refusals) >= self._config.queue.batches:
+            return False
+        return state.next_queue.has_room(place)
+
+    def _expected_bytes(self, batch: Batch) -> int:
+        """The bytes in work/ that a place for BATCH's next output is reserved with."""
+        if batch.stage is StageName.INTAKE:
+            return 0
+        if batch.stage is StageName.EXTRACT:
+            most = max(_FREE_RATIO_BYTES, batch.job.upload.size * self._config.extract.max_ratio)
+            return min(self._config.batch.bytes, most)
+        return min(self._config.batch.bytes, batch.bytes)
+
+    def _hand_out(self, state: StageState, batch: Batch, place: int, sends: Sends, changes: Changes) -> None:
+        batch.state = BatchState.DISPATCHED
+        batch.attempt += 1
+        batch.produced = 0
+        batch.granted = 1
+        if state.name is StageName.STORE:
+            batch.publishes = batch.job.failure is not None or self._is_last(batch)
+        else:
+            batch.reserved = place
+            batch.places = 1
+            state.next_queue.reserve(batch.job.id, place)
+        state.take(batch)
+        if state.name is not StageName.INTAKE or batch.in_ledger:
+            changes.dirty[batch.id] = batch  # intake writes nothing, so that its first attempt needs no row
+        sends.append((state.name, Dispatch(_task(batch), 1)))
+
+    @staticmethod
+    def _is_last(batch: Batch) -> bool:
+        job = batch.job
+        if not job.ended_extract:
+            return False
+        if len(job.batches) == 1:
+            return True
+        return all(other is batch or other.state is BatchState.STAGED for other in job.batches.values())
+
+    def _grant(self, sends: Sends) -> None:
+        """Lets the running extract begin one batch ahead of what it has closed, while convert's queue has room."""
+        extract, queue = self._stages[StageName.EXTRACT], self._stages[StageName.CONVERT].queue
+        batch = next(iter(extract.in_hand.values()), None)
+        if batch is None or batch.produced == 0 or batch.granted > batch.produced + 1:
+            return  # most archives are one batch: nothing is granted ahead before the first is closed
+        empty = len(queue) + queue.reserved == 0
+        if not empty and not (queue.has_room(batch.reserved) and queue.share_left(batch.job.id)):
+            return
+        queue.reserve(batch.job.id, batch.reserved)
+        batch.places += 1
+        batch.granted += 1
+        sends.append((StageName.EXTRACT, Grant(batch.id, batch.attempt, batch.granted)))
+
+
+def _task(batch: Batch) -> Task:
+    job = batch.job
+    return Task(
+        job=job.id,
+        epoch=job.epoch,
+        batch=batch.id,
+        seq=batch.seq,
+        stage=batch.stage,
+        attempt=batch.attempt,
+        payload=batch.payload,
+        upload=job.upload,
+        options=job.options,
+        checkpoint=batch.checkpoint,
+        next_seq=batch.closed + 1,
+        publish=batch.publishes,
+        failure=job.failure,
+        crashed=decode_mark(batch.mark).crashed if batch.mark else (),
+        alone=batch.charges > 1,
+    )

@@ -1,0 +1,55 @@
+"""What the scheduler knows of one stage: its queue, what its worker has in hand, and how fast it is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipeline.config import Config
+from pipeline.model import StageName
+from pipeline.queues import Queue
+from pipeline.work import Batch
+
+MAX_WINDOW: Final = 16  # batches a worker holds, the one it works on included
+MIN_WINDOW: Final = 2
+WINDOW_S: Final = 0.05  # of work that a worker holds, where batches are short
+
+
+class StageState:
+    """What the scheduler knows of a stage: its queue, what its worker has in hand, and how fast it is."""
+
+    def __init__(self, name: StageName, config: Config) -> None:
+        self.name = name
+        self.queue = Queue(config.queue)
+        self.next_queue = self.queue  # the one its batches go on to; set by the scheduler, meaningless for store
+        self.in_hand: dict[int, Batch] = {}
+        self.in_hand_bytes = 0
+        self.suspects = 0  # in hand that were charged or orphaned: such a batch runs alone
+        self.ready = False
+        self.window = MIN_WINDOW
+        self.mean_s = 0.01  # running mean of a batch's working time
+        self.busy_s = 0.0
+        self.finished = 0
+        self.rejected = 0
+
+    def take(self, batch: Batch) -> None:
+        """BATCH goes to the worker."""
+        self.in_hand[batch.id] = batch
+        if batch.names:
+            self.in_hand_bytes += batch.bytes
+        if batch.charges or batch.orphaned:
+            self.suspects += 1
+
+    def give(self, batch: Batch) -> None:
+        """BATCH is in the worker's hands no more. Called before its names or charges change."""
+        del self.in_hand[batch.id]
+        if batch.names:
+            self.in_hand_bytes -= batch.bytes
+        if batch.charges or batch.orphaned:
+            self.suspects -= 1
+
+    def worked(self, busy_s: float) -> None:
+        """A batch took BUSY_S. The shorter they are the more the worker may hold, so that it never waits for us."""
+        self.finished += 1
+        self.busy_s += busy_s
+        self.mean_s += (busy_s - self.mean_s) * 0.2
+        self.window = max(MIN_WINDOW, min(MAX_WINDOW, int(WINDOW_S / (self.mean_s + 1e-9))))

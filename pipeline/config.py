@@ -48,6 +48,20 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     min_free: int = 256 * MIB
 
 
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """An external program in place of a built-in stage. There is never a second copy of it on this host.
+
+    In `argv`, `{input}` stands for the upload (extract) or the folder with the batch's files (convert), `{output}` for
+    the folder that takes the results, `{name}` for the upload's name. It runs with the batch's folder as its own.
+    """
+
+    argv: tuple[str, ...]
+    wall_s: float = 3600.0
+    memory_bytes: int = 4 * GIB
+    exit_codes: dict[int, str] = {0: "done", 75: "retry"}  # exit code: done, retry, or a reject's code
+    log_bytes: int = MIB  # of what it prints, the rest is thrown away
+
+
 class Extract(msgspec.Struct, frozen=True, kw_only=True):
     """What one job may cost; counted on bytes really produced, one budget over all nested levels."""
 
@@ -58,12 +72,14 @@ class Extract(msgspec.Struct, frozen=True, kw_only=True):
     max_depth: int = 4  # archives within archives
     max_wall_s: float = 6 * 3600.0
     max_cpu_s: float = 6 * 3600.0
+    command: Command | None = None  # a program that extracts in place of the built-in
 
 
 class Convert(msgspec.Struct, frozen=True, kw_only=True):
     """How tables are made."""
 
     max_columns: int = 20_000
+    command: Command | None = None  # a program that converts in place of the built-in
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -285,25 +286,60 @@ class Desk(Protocol):
         ...
 
     def start_tool(
-        self, argv: Sequence[str], *, cwd: Path | None = None, stdin: int | IO[bytes] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        stdin: int | IO[bytes] | None = None,
+        merge_output: bool = False,
     ) -> ToolProcess:
-        """Starts an external program that holds this stage's lock and dies with this process; stdout is piped."""
+        """Starts an external program that holds this stage's lock and dies with this process. stdout is piped, stderr
+        kept for `last_words`, or with MERGE_OUTPUT piped too. Raises OSError when it can't be started."""
+        ...
+
+    def alone(self, program: Path) -> AbstractContextManager[None]:
+        """Waits until no other stampmill on this host runs PROGRAM, and keeps it so; tools started within hold that
+        lock too. For programs that can't bear a second copy of themselves."""
         ...
 
 
 class ToolProcess(Protocol):
-    """A running external program (a subset of subprocess.Popen)."""
+    """A running external program. One that dies by a signal which we didn't send takes the worker along in `wait`:
+    whether its input did it or somebody outside is then judged as for any death."""
 
-    pid: int
-    stdout: IO[bytes] | None
-    returncode: int | None
+    @property
+    def pid(self) -> int:
+        """Its process id, and its group's."""
+        ...
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """The pipe that it writes to."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """None until it has been waited for."""
+        ...
 
     def wait(self, timeout: float | None = None) -> int:
-        """Waits for its end and returns its exit code, negative for a signal."""
+        """Waits for its end and returns its exit code. Raises subprocess.TimeoutExpired."""
+        ...
+
+    def terminate(self) -> int:
+        """Asks it to end, insists, and returns its exit code."""
         ...
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Ends it and all that it started, at once; `wait` is still to be called."""
+        ...
+
+    def memory_bytes(self) -> int:
+        """What it and all that it started hold in memory."""
+        ...
+
+    def last_words(self) -> str:
+        """The end of what it said on stderr."""
         ...
 
 

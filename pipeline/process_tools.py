@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import gc
+import hashlib
 import os
 import signal
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +55,21 @@ def try_lock(descriptor: int) -> bool:
 def lock(descriptor: int) -> None:
     """Locks DESCRIPTOR, waiting until whoever holds it ends."""
     fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def stage_mark(state: str, stage: str) -> str:
+    """What a stage's tools carry in their environment, so that their descendants can be found."""
+    return f"{Path(state).resolve()}:{stage}"
+
+
+def program_lock(program: Path) -> Path:
+    """The host-wide lock file of PROGRAM, named after its real path: in /run/lock, else the user's runtime folder."""
+    real = program.resolve()
+    name = f"stampmill-{real.name[:40]}-{hashlib.sha256(bytes(real)).hexdigest()[:16]}.lock"
+    for folder in ("/run/lock", os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()):
+        if folder and os.access(folder, os.W_OK):
+            break
+    return Path(folder) / name
 
 
 def holders(path: Path) -> list[int]:

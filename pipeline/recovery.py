@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline import process_tools
+from pipeline import process_tools, tools
 from pipeline.config import Config
 from pipeline.errors import AlreadyRunning, NetworkFilesystem, StateUnwritable
 from pipeline.ledger import Ledger
@@ -51,25 +51,34 @@ def prepare(config: Config) -> int:
 
 
 def end_orphans(config: Config, stage: StageName) -> list[int]:
-    """Ends every process that still holds STAGE's lock (an orphaned worker or tool); returns their ids.
+    """Ends every process that is left of STAGE (an orphaned worker, or a tool that outlived it); returns their ids.
 
-    Only the supervisor calls this, for a stage without a live worker: whoever holds the lock then is an orphan.
+    Only the supervisor calls this, for a stage without a live worker: whoever holds its lock or carries its mark then
+    is an orphan. The mark finds those that have closed the lock's descriptor.
     """
     path = Path(config.paths.state) / "locks" / f"{stage.title}.lock"
+    mark = process_tools.stage_mark(config.paths.state, stage.title)
     ended: list[int] = []
     deadline = time.monotonic() + _ORPHAN_WAIT_S
     while time.monotonic() < deadline:
-        descriptor = process_tools.open_lock(path)
-        free = process_tools.try_lock(descriptor)
-        os.close(descriptor)
-        if free:
+        left = tools.marked(mark)
+        if not _is_free(path):
+            left += process_tools.holders(path)
+        if not left:
             break
-        for pid in process_tools.holders(path):
+        for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 ended.append(pid)
         time.sleep(0.005)  # a killed process's locks go when the kernel has torn it down, which nothing announces
     return ended
+
+
+def _is_free(lock: Path) -> bool:
+    descriptor = process_tools.open_lock(lock)
+    free = process_tools.try_lock(descriptor)
+    os.close(descriptor)
+    return free
 
 
 def forget_after_reboot(config: Config, ledger: Ledger) -> list[int]:

@@ -6,23 +6,23 @@ supervisor (a parent-death signal, and the end of its socket).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
 import msgspec
 
-from pipeline import process_tools
+from pipeline import process_tools, tools
 from pipeline.blackbox import BlackBox
 from pipeline.config import Config
 from pipeline.messages import (
@@ -43,6 +43,7 @@ from pipeline.model import Closed, Code, Outcome, Reason, Reject, Retry, Stage, 
 
 _FLUSH_S: Final = 0.002  # short batches are reported together, but not later than this
 _DISK_RETRY_S: Final = 2.0
+_LOCK_POLL_S: Final = 0.05
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,27 +59,39 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
 class WorkerDesk:
     """The model.Desk of a real worker."""
 
-    def __init__(self, config: Config, black_box: BlackBox, lock: int) -> None:
+    def __init__(self, config: Config, stage: StageName, black_box: BlackBox, lock: int) -> None:
         self.work = config.paths.work
         self.library = Path(config.paths.library)
         self.progress = black_box.progress
-        self._lock = lock
+        self._locks = [lock]
+        self._mark = process_tools.stage_mark(config.paths.state, stage.title)
 
     def start_tool(
-        self, argv: Sequence[str], *, cwd: Path | None = None, stdin: int | IO[bytes] | None = None
-    ) -> subprocess.Popen[bytes]:
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        stdin: int | IO[bytes] | None = None,
+        merge_output: bool = False,
+    ) -> tools.Tool:
         """Starts an external program in a group of its own, holding the stage's lock, dying with this process."""
-        parent = os.getpid()
-        return subprocess.Popen(
-            argv,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL if stdin is None else stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(self._lock,),
-            process_group=0,
-            preexec_fn=lambda: process_tools.die_with_parent(parent),  # noqa: PLW1509 - the worker's main thread only
-        )
+        return tools.start(argv, mark=self._mark, locks=self._locks, cwd=cwd, stdin=stdin, merge_output=merge_output)
+
+    @contextlib.contextmanager
+    def alone(self, program: Path) -> Iterator[None]:
+        """Holds the host-wide lock of PROGRAM's real path; waiting for it counts as progress, being nobody's fault."""
+        descriptor = process_tools.open_lock(process_tools.program_lock(program))
+        waited = 0
+        while not process_tools.try_lock(descriptor):
+            waited += 1
+            self.progress(-1, waited)
+            time.sleep(_LOCK_POLL_S)  # flock has no wait that also lets progress be told
+        self._locks.append(descriptor)
+        try:
+            yield
+        finally:
+            self._locks.remove(descriptor)
+            os.close(descriptor)
 
 
 class _Running:
@@ -249,7 +262,7 @@ def main(spec: WorkerSpec, end: socket.socket) -> None:
     end.setblocking(True)
     for data in datagrams([Ready(os.getpid(), "")]):
         end.send(data)
-    WorkerLoop(end, stage, WorkerDesk(spec.config, black_box, lock), black_box).run()
+    WorkerLoop(end, stage, WorkerDesk(spec.config, spec.stage, black_box, lock), black_box).run()
 
 
 def _redirect_output(log: Path) -> None:

@@ -69,8 +69,8 @@ class Report(Strict):
     jobs: list[Job]
 
     def job(self, name: str) -> Job:
-        """The one job of that file name."""
-        (found,) = [job for job in self.jobs if job.name == name]
+        """The one job of that file, wherever it lies."""
+        (found,) = [job for job in self.jobs if Path(job.name).name == name]
         return found
 
 
@@ -91,6 +91,6 @@ def process(*paths: Path, into: Path, before: Sequence[str] = (), check: int = 0
 
 
 def manifests(library: Path) -> dict[str, dict[str, Any]]:
-    """Every manifest of a library by its upload's name."""
+    """Every manifest of a library by its upload's own name."""
     found = [json.loads(path.read_text("utf-8")) for path in library.glob("????-??/*/manifest.json")]
-    return {manifest["upload"]["name"]: manifest for manifest in found}
+    return {Path(manifest["upload"]["name"]).name: manifest for manifest in found}

@@ -112,38 +112,36 @@ def words(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "code"),
+    ("name", "state", "codes"),
     [
-        ("empty.csv", "empty"),
-        ("bomb.zip", "bomb"),
-        ("overlapping.zip", "bomb"),
-        ("unreadable.csv", "unreadable"),
-        ("cut.json", "truncated"),
-        ("closed", "unreadable"),
+        ("empty.csv", "failed", {"empty"}),
+        ("bomb.zip", "failed", {"bomb"}),
+        ("overlapping.zip", "failed", {"bomb"}),
+        ("unreadable.csv", "failed", {"unreadable"}),
+        ("closed", "failed", {"unreadable"}),
+        ("cut.json", "failed", {"truncated"}),
+        ("truncated.zip", "done", {"truncated", "corrupt"}),
+        ("links.tar.gz", "done", {"unsafe"}),
     ],
 )
-def test_what_cannot_be_taken_fails_with_a_reason(run: Run, name: str, code: str) -> None:
+def test_the_answer_has_a_code_a_sentence_and_a_next_step(run: Run, name: str, state: str, codes: set[str]) -> None:
     job = run.report.job(name)
-    assert job.state == "failed"
-    assert job.tables == []
+    assert job.state == state
     assert job.reason is not None
-    assert job.reason.code == code
+    assert job.reason.code in codes
     assert job.reason.text.endswith(".")
     assert job.reason.next_step.endswith(".")
-    assert run.manifests[name]["state"] == "failed"
-    assert run.manifests[name]["reason"] == {
-        "code": job.reason.code,
-        "text": job.reason.text,
-        "next_step": job.reason.next_step,
-    }
     said = words(run.summary)
     assert job.reason.code in said
-    assert job.reason.text in said
-    assert job.reason.next_step in said
+    assert words(job.reason.text) in said
+    assert words(job.reason.next_step) in said
+    reason = {"code": job.reason.code, "text": job.reason.text, "next_step": job.reason.next_step}
+    manifest = run.manifests[name]
+    assert reason == manifest["reason"] or reason in [member["reason"] for member in manifest["members"]]
 
 
 def test_the_other_jobs_go_on(run: Run) -> None:
-    assert {job.name for job in run.report.jobs} == {*DROPS, "closed"}
+    assert {Path(job.name).name for job in run.report.jobs} == {*DROPS, "closed"}
     good = run.report.job("good.csv")
     assert (good.state, good.reason) == ("done", None)
     assert [(table.rows, table.rejected) for table in good.tables] == [(2, 0)]
@@ -167,7 +165,7 @@ def test_names_that_climb_are_only_names(run: Run) -> None:
     assert job.state == "done"
     assert job.members.converted == 3
     paths = {member["path"] for member in run.manifests["traversal.zip"]["members"]}
-    assert "traversal.zip!/../../../escaped.csv" in paths
+    assert "drops/traversal.zip!/../../../escaped.csv" in paths
     assert not [*run.library.parent.parent.rglob("escaped.csv"), *Path("/etc/cron.d").glob("escaped*")]
 
 
@@ -183,7 +181,7 @@ def test_a_name_in_cp866_is_read_and_the_guess_recorded(run: Run) -> None:
     job = run.report.job("cp866.zip")
     assert job.state == "done"
     (member,) = run.manifests["cp866.zip"]["members"]
-    assert member["path"] == "cp866.zip!/отчёт.csv"
+    assert member["path"] == "drops/cp866.zip!/отчёт.csv"
     assert any("cp866" in note for note in member["notes"])
 
 

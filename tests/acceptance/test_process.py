@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ def drops(tmp_path: Path) -> Path:
     folder = tmp_path / "drops"
     folder.mkdir()
     (folder / "people.csv").write_bytes(PEOPLE)
-    (folder / "note.txt.gz").write_bytes(b"\x1f\x8b not really gzip")
+    (folder / "cut.csv.gz").write_bytes(gzip.compress(os.urandom(3000).hex().encode())[:-900])
     (folder / "events.ndjson").write_bytes(
         b'{"at": "2024-05-01T10:00:00Z", "n": 1}\n{"at": "2024-05-02T11:30:00Z", "n": 2}\n'
     )
@@ -57,7 +58,7 @@ def test_a_manifest_lists_every_member_and_table(drops: Path, tmp_path: Path) ->
     library = tmp_path / "library"
     report = process(drops, into=library, check=3)
     for job in report.jobs:
-        manifest = manifests(library)[job.name]
+        manifest = manifests(library)[Path(job.name).name]
         assert manifest["upload"]["sha256"] == job.sha256
         assert manifest["software"].startswith("stampmill ")
         assert len(manifest["members"]) == job.members.total
@@ -66,12 +67,16 @@ def test_a_manifest_lists_every_member_and_table(drops: Path, tmp_path: Path) ->
             assert table["read"] == table["rows"] + table["rejected"]
 
 
-def test_again_reports_the_same_and_does_nothing(drops: Path, tmp_path: Path) -> None:
+def test_again_reports_what_is_done_and_does_not_do_it_again(drops: Path, tmp_path: Path) -> None:
     library = tmp_path / "library"
     first = process(drops, into=library, check=3)
-    seen = {path: path.stat().st_mtime_ns for path in library.glob("????-??/**/*")}
-    assert process(drops, into=library, check=3) == first
-    assert {path: path.stat().st_mtime_ns for path in library.glob("????-??/**/*")} == seen
+    done = [job for job in first.jobs if job.state == "done"]
+    folders = {library / table.path for job in done for table in job.tables}
+    seen = {path: path.stat().st_mtime_ns for folder in folders for path in folder.iterdir()}
+    second = process(drops, into=library, check=3)
+    assert [job for job in second.jobs if job.state == "done"] == done
+    assert [job.name for job in second.jobs] == [job.name for job in first.jobs]
+    assert {path: path.stat().st_mtime_ns for folder in folders for path in folder.iterdir()} == seen
 
 
 def test_the_same_bytes_under_another_name_are_a_duplicate(drops: Path, tmp_path: Path) -> None:

@@ -55,15 +55,42 @@ class Verdict(enum.Enum):
 
 def charge(batch: Batch, entry: Entry, death: Death) -> Verdict:
     """Judges BATCH, which ran when its worker died, by what its black box said last; updates its charges and mark."""
-    mark = decode_mark(batch.mark)
-    here, before = (batch.closed, entry.member, entry.done_bytes), (mark.closed, mark.member, mark.done_bytes)
-    if here > before:
+    progressed, same_point = _progress(batch, entry)
+    if progressed:
         batch.charges = 1
-    elif death.from_outside and here != before:
+    elif death.from_outside and not same_point:
         return Verdict.INNOCENT
     else:
         batch.charges += 1
-    batch.mark = MSGPACK.encode(Mark(*here, crashed=mark.crashed))
+    return _sentence(batch, entry)
+
+
+def orphan(batch: Batch, entry: Entry) -> Verdict:
+    """BATCH ran when the supervisor died: it runs alone next, and the fifth time without progress is a charge."""
+    progressed, _ = _progress(batch, entry)
+    batch.orphaned = 1 if progressed else batch.orphaned + 1
+    if batch.orphaned >= MAX_ORPHANED:
+        batch.orphaned = 0
+        batch.charges += 1
+        return _sentence(batch, entry)
+    batch.mark = MSGPACK.encode(_mark(batch, entry))
+    return Verdict.INNOCENT
+
+
+def _progress(batch: Batch, entry: Entry) -> tuple[bool, bool]:
+    """Whether BATCH got further than at its last death, and whether it died at the very same point."""
+    mark = decode_mark(batch.mark)
+    here, before = (batch.closed, entry.member, entry.done_bytes), (mark.closed, mark.member, mark.done_bytes)
+    return here > before, here == before
+
+
+def _mark(batch: Batch, entry: Entry) -> Mark:
+    return Mark(batch.closed, entry.member, entry.done_bytes, decode_mark(batch.mark).crashed)
+
+
+def _sentence(batch: Batch, entry: Entry) -> Verdict:
+    mark = _mark(batch, entry)
+    batch.mark = MSGPACK.encode(mark)
     if batch.charges < MAX_CHARGES:
         return Verdict.CHARGED
     if entry.member == NO_MEMBER:
@@ -71,14 +98,3 @@ def charge(batch: Batch, entry: Entry, death: Death) -> Verdict:
     batch.charges = 0
     batch.mark = MSGPACK.encode(Mark(crashed=(*mark.crashed, entry.member)))
     return Verdict.MEMBER
-
-
-def orphan(batch: Batch, entry: Entry) -> None:
-    """BATCH ran when the supervisor died: it runs alone next, and the fifth time without progress is a charge."""
-    mark = decode_mark(batch.mark)
-    here, before = (batch.closed, entry.member, entry.done_bytes), (mark.closed, mark.member, mark.done_bytes)
-    batch.orphaned = 1 if here > before else batch.orphaned + 1
-    if batch.orphaned >= MAX_ORPHANED:
-        batch.orphaned = 0
-        batch.charges += 1
-    batch.mark = MSGPACK.encode(Mark(*here, crashed=mark.crashed))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+INCOMING = ".incoming"  # in the library: where jobs are staged, and never read from
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -58,7 +59,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     wall_s: float = 3600.0
     memory_bytes: int = 4 * GIB
-    exit_codes: dict[int, str] = {0: "done", 75: "retry"}  # exit code: done, retry, or a reject's code
+    exit_codes: dict[int, str] = msgspec.field(default_factory=lambda: {0: "done", 75: "retry"})  # or a reject's code
     log_bytes: int = MIB  # of what it prints, the rest is thrown away
 
 

@@ -13,13 +13,12 @@ from pathlib import Path
 import msgspec
 
 from pipeline import process_tools, tools
-from pipeline.config import Config
+from pipeline.config import INCOMING, Config
 from pipeline.errors import AlreadyRunning, NetworkFilesystem, StateUnwritable
 from pipeline.ledger import Ledger
 from pipeline.model import StageName
 from pipeline.work import Batch, Changes, EventKind
 
-INCOMING = ".incoming"
 _ORPHAN_WAIT_S = 5.0
 
 

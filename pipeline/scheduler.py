@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from pipeline.config import Config
+from pipeline.config import INCOMING, Config
 from pipeline.dispatcher import Dispatcher, Sends
 from pipeline.messages import BatchClosed, Drop, Finished
 from pipeline.model import BatchState, Done, JobState, Output, Published, Reason, Retry, StageName, Taken
@@ -173,10 +173,10 @@ class Scheduler:
             self._reject(batch, reason)
 
     def set_back(self, job: Job, now: float, detail: str) -> None:
-        """JOB, of which nothing runs, starts again from its upload, after those that wait."""
-        for state in self.stages:
-            state.queue.remove_job(job.id)
+        """JOB starts again from its upload, after those that wait."""
+        self._withdraw(job, but=None)
         self._forget(job)
+        self._changes.obsolete.append(f"{INCOMING}/{job.id}")
         self._changes.resets.append(job.id)
         self._changes.event(job.id, now, EventKind.RESET, detail=detail)
         job.epoch += 1
@@ -184,9 +184,9 @@ class Scheduler:
         self.admit([job])
 
     @property
-    def in_hand(self) -> int:
-        """Batches that workers have in hand."""
-        return sum(len(state.in_hand) for state in self.stages)
+    def is_working(self) -> bool:
+        """Whether any worker can go on with what it has in hand; an extract that waits for a place can't."""
+        return any(not state.waits(batch) for state in self.stages for batch in state.in_hand.values())
 
     def touch(self, batch: Batch) -> None:
         """BATCH's charges or mark have changed."""
@@ -358,12 +358,7 @@ class Scheduler:
 
     def _refuse(self, batch: Batch) -> None:
         job = batch.job
-        for state in self.stages:
-            state.queue.remove_job(job.id)
-            for other in [other for other in state.in_hand.values() if other.job is job and other is not batch]:
-                state.give(other)
-                self._release(other, other.places)
-                self._drops.append((state.name, Drop(other.id, other.attempt)))
+        self._withdraw(job, but=batch)
         self._changes.delete([other for other in job.batches.values() if other is not batch])
         job.batches = {batch.id: batch}
         self._changes.unlink.extend(batch.names)
@@ -375,6 +370,15 @@ class Scheduler:
         self._dispatcher.refusals.append(batch)
 
     # Bookkeeping
+
+    def _withdraw(self, job: Job, but: Batch | None) -> None:
+        """Takes JOB's batches out of the queues and, BUT one, out of the workers' hands."""
+        for state in self.stages:
+            state.queue.remove_job(job.id)
+            for batch in [batch for batch in state.in_hand.values() if batch.job is job and batch is not but]:
+                state.give(batch)
+                self._release(batch, batch.places)
+                self._drops.append((state.name, Drop(batch.id, batch.attempt)))
 
     def _new_batch(self, job: Job, seq: int, stage: StageName) -> Batch:
         batch = Batch(self._next_batch, job, seq, stage)

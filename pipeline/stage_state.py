@@ -47,6 +47,10 @@ class StageState:
         if batch.charges or batch.orphaned:
             self.suspects -= 1
 
+    def waits(self, batch: Batch) -> bool:
+        """Whether BATCH, in hand, has used up its grants: only extract waits for more."""
+        return self.name is StageName.EXTRACT and batch.places == 0
+
     def worked(self, busy_s: float) -> None:
         """A batch took BUSY_S. The shorter they are the more the worker may hold, so that it never waits for us."""
         self.finished += 1

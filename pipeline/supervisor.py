@@ -5,6 +5,7 @@ It owns the ledger and one slot a stage. Whatever happens to it, the ledger says
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import time
@@ -77,10 +78,18 @@ class Supervisor:
     # Life
 
     def __enter__(self) -> Supervisor:
-        self._lock = recovery.prepare(self._config)
+        with contextlib.ExitStack() as stack:
+            self._open(stack)
+            self._resources = stack.pop_all()
+        return self
+
+    def _open(self, stack: contextlib.ExitStack) -> None:
+        stack.callback(self._selector.close)
+        stack.callback(os.close, recovery.prepare(self._config))
         for stage in StageName:
             recovery.end_orphans(self._config, stage)
         self._ledger = Ledger(self._config.paths.ledger, self._config.paths.work)
+        stack.callback(self._ledger.close)
         recovery.forget_after_reboot(self._config, self._ledger)
         self._ledger.hold_none()
         self._unfinished = self._ledger.counts().get(JobState.WAITING, 0)
@@ -88,18 +97,13 @@ class Supervisor:
         self._workers = make_workers(self._modules, self._config, self._selector)
         self._watchdog = Watchdog(self._config)
         self._signals = SignalInbox(self._selector)
+        stack.callback(self._signals.close)
         self._take_up()
-        return self
 
     def __exit__(self, *exception: object) -> None:
-        try:
+        with self._resources:
             self._end_workers()
             self._sweep()
-        finally:
-            self._signals.close()
-            self._ledger.close()
-            self._selector.close()
-            os.close(self._lock)
 
     @property
     def stopping(self) -> bool:
@@ -218,21 +222,22 @@ class Supervisor:
         lost = self._scheduler.died(worker.stage)
         ran = next((one for one in lost if (one.id, one.attempt) == (entry.batch, entry.attempt)), None)
         if ran is not None and not self.stopping:
-            self._judge(ran, charges.charge(ran, entry, death), death, entry.member)
+            self._judge(ran, charges.charge(ran, entry, death), death.words, entry.member)
         self._sweep_due = True
         if not self.stopping:
             worker.plan_restart(blameless=ran is None)
 
-    def _judge(self, batch: Batch, verdict: Verdict, death: Death, member: int) -> None:
+    def _judge(self, batch: Batch, verdict: Verdict, words: str, member: int) -> None:
+        """Acts on the VERDICT about BATCH, which waits again; WORDS say how its worker died, at which MEMBER."""
         self._scheduler.touch(batch)
-        self._note_death(batch, EventKind.DIED, f"{death.words}, at member {member}")
+        self._note_death(batch, EventKind.DIED, f"{words}, at member {member}")
         if verdict is Verdict.CHARGED:
             self._note_death(batch, EventKind.CHARGED, f"{batch.charges} of {charges.MAX_CHARGES}")
         elif verdict is Verdict.MEMBER:
-            self._note_death(batch, EventKind.CRASHED, f"member {member}: {death.words}")
+            self._note_death(batch, EventKind.CRASHED, f"member {member}: {words}")
         elif verdict is Verdict.WHOLE:
-            self._note_death(batch, EventKind.CRASHED, death.words)
-            text = f"The program that worked on it ended three times at the same point ({death.words})."
+            self._note_death(batch, EventKind.CRASHED, words)
+            text = f"The program that worked on it ended three times at the same point ({words})."
             reason = Reason(
                 code=Code.CRASHED, text=text, next_step="Send its parts singly to find the one that does it."
             )
@@ -248,7 +253,8 @@ class Supervisor:
             self._nothing_waiting = not jobs
             if jobs:
                 self._loaded_up_to = jobs[-1].id
-            self._backlog.extend(job for job in jobs if job.id not in self._scheduler.jobs)
+            ended = {ended.job.id for ended in self._scheduler.ended}  # not yet in the ledger
+            self._backlog.extend(job for job in jobs if job.id not in self._scheduler.jobs and job.id not in ended)
         if wanted and self._backlog:
             self._scheduler.admit([self._backlog.popleft() for _ in range(min(wanted, len(self._backlog)))])
 
@@ -320,7 +326,7 @@ class Supervisor:
         space = disk.measure(self._config)
         self._scheduler.paused = space.words
         self._scheduler.first_allowed = space.allowance
-        if space.words and not self._scheduler.in_hand:
+        if space.words and not self._scheduler.is_working:
             self._relieve(space)
 
     def _relieve(self, space: disk.Space) -> None:
@@ -328,7 +334,6 @@ class Supervisor:
         relief = disk.relief(space, self._scheduler.jobs.values())
         if relief is None:
             return
-        recovery.remove(self._library / recovery.INCOMING / str(relief.job.id))
         if relief.fails:
             text = f"It needs more room than the disk has: {space.words}."
             next_step = "Ask the operator for more disk, or send it in smaller parts."
@@ -387,8 +392,7 @@ class Supervisor:
             entry = worker.black_box.read()
             ran = dispatched.get((entry.batch, entry.attempt))
             if ran is not None and ran.stage is worker.stage:
-                charges.orphan(ran, entry)
-                self._scheduler.touch(ran)
+                self._judge(ran, charges.orphan(ran, entry), "the supervisor ended while it ran", entry.member)
             worker.black_box.end()
         self._commit()
         self._sweep()

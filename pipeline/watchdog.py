@@ -78,7 +78,7 @@ class Watchdog:
             watch.worked_s = watch.still_s = 0.0
             return
         batch = state.in_hand.get(entry.batch)
-        waits = not state.in_hand or (batch is not None and batch.places == 0)
+        waits = not state.in_hand or (batch is not None and state.waits(batch))
         if waits:
             watch.still_s = 0.0
             return

@@ -43,6 +43,7 @@ from pipeline.model import Closed, Code, Outcome, Reason, Reject, Retry, Stage, 
 
 _FLUSH_S: Final = 0.002  # short batches are reported together, but not later than this
 _DISK_RETRY_S: Final = 2.0
+_MAX_TROUBLE: Final = 16_000  # characters of a traceback, its end being what tells
 _LOCK_POLL_S: Final = 0.05
 
 
@@ -177,6 +178,7 @@ class WorkerLoop:
         """Reports the end, short batches together; new orders are looked for as often as that."""
         self._running = None
         task = running.task
+        trouble = trouble[-_MAX_TROUBLE:]
         self._report(Finished(task.batch, task.attempt, outcome, running.started_at, running.unreported_s, trouble))
         if now - self._oldest_report > _FLUSH_S or not self._waiting:
             self._black_box.end()

@@ -31,6 +31,7 @@ class ExternalConvert:
 
     def run(self, task: Task, desk: Desk) -> Generator[Closed, None, Outcome]:
         """Runs the program once over all of the batch's files, or once a file where one of them is under suspicion."""
+        yield from ()  # a generator by the protocol, though only extract has anything to yield
         members = unpack(task.payload, FileList, desk.work).members
         rejected = [_passed_on(member) for member in members if member.reason is not None]
         crashed = [_crashed(member) for member in members if member.reason is None and member.number in task.crashed]
@@ -44,7 +45,6 @@ class ExternalConvert:
                 shutil.rmtree(folder, ignore_errors=True)
                 return outcome
         return Done(output=_output(task, desk, results, tables))
-        yield
 
     def _convert(
         self,

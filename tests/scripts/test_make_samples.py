@@ -27,8 +27,8 @@ def test_the_drops_of_the_quickstart(tmp_path: Path) -> None:
     shop = zipfile.ZipFile(tmp_path / "a/shop-2024.zip")
     assert shop.testzip() is None
     assert b'"said ""leave it"", then left"' in shop.read("orders.csv")
-    with shop.open("archive/2023.tar.gz") as nested:
-        assert tarfile.open(fileobj=nested, mode="r|gz").getnames() == ["orders-2023.csv", "returns-2023.csv"]
+    with shop.open("archive/2023.tar.gz") as nested, tarfile.open(fileobj=nested, mode="r|gz") as archive:
+        assert archive.getnames() == ["orders-2023.csv", "returns-2023.csv"]
     assert shop.read("pictures/logo.png").startswith(b"\x89PNG")
     with pytest.raises(zipfile.BadZipFile):
         zipfile.ZipFile(tmp_path / "a/cut-off.zip")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 import numpy as np
+import polars as pl
 
 from stages.convert import counter
 from stages.convert.account import RejectedRecord
@@ -25,6 +26,7 @@ class Block(msgspec.Struct):
     rejects: list[RejectedRecord] = []
     repaired: int = 0
     blank: int = 0
+    files: pl.Series | None = None  # which file each row is from, where a block holds more than one
 
 
 class Splitter:

@@ -1,142 +1,182 @@
-"""Columns of text made into typed ones, with the proof that no value changed: each `fit` returns None otherwise."""
+"""Columns of text made into typed ones, with the proof that no value changed.
+
+All columns of a frame are tried in one query: the cast of each, and its doubt, an aggregate that is true where a
+value would change or be lost (`01234` as a number). What doesn't hold is looked at value by value.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
+import msgspec
 import polars as pl
 
-from stages.convert.kinds import DECIMAL_DIGITS, DOUBLE_DIGITS, TEXT, Kind, classify, join_all, settle
+from stages.convert.kinds import (
+    DECIMAL_DIGITS,
+    DOUBLE_DIGITS,
+    NONFINITE_WORDS,
+    TEXT,
+    Kind,
+    join_all,
+    settle,
+    with_empty,
+)
 
-SAMPLE = 24  # values looked at, from both ends, before a whole column is tried
+SMALL = 20_000  # rows from which on columns are worth two threads
+SAMPLE = 12  # values looked at from each end of a column, before all are tried
 
 
-def guess(column: pl.Series) -> Kind:
-    """A first idea of COLUMN's kind, from few of its values."""
-    values = column.drop_nulls()
-    ends = values if values.len() <= SAMPLE else pl.concat([values.head(SAMPLE // 2), values.tail(SAMPLE // 2)])
-    return join_all(ends.to_list())
+class Typed(msgspec.Struct):
+    """A frame's columns as typed, and the kinds that all values seen so far have."""
+
+    columns: list[pl.Series]
+    kinds: list[Kind]
 
 
-def widen(column: pl.Series, kind: Kind) -> tuple[Kind, pl.Series]:
-    """The narrowest kind from KIND on that holds all of COLUMN, and COLUMN so typed (as text while undecided)."""
-    typed = fit(column, settle(kind)) if kind == settle(kind) else None
-    if typed is not None:
-        return kind, typed
-    kind = join_all(column.drop_nulls().unique().to_list(), kind)
-    typed = fit(column, settle(kind))
-    return (kind, typed) if typed is not None else (TEXT, column)
+def typed(frame: pl.DataFrame, kinds: Sequence[Kind]) -> Typed:
+    """FRAME (text, NULL for empty) with the narrowest types from KINDS on that change no value."""
+    columns = frame.get_columns()
+    found = [_first_idea(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    tried = _try(frame, [settle(kind) for kind in found])
+    result = []
+    for index, (column, series) in enumerate(zip(columns, tried, strict=True)):
+        if series is None or (found[index].name != "text" and settle(found[index]) == TEXT):
+            found[index], series = _widen(column, found[index])  # noqa: PLW2901 - the one that holds
+        result.append(series)
+    return Typed(result, found)
+
+
+def _first_idea(column: pl.Series, kind: Kind) -> Kind:
+    """KIND, or one guessed from few values where none is known yet."""
+    if kind == TEXT:
+        return kind
+    if kind.name == "null":
+        short = column.len() <= 2 * SAMPLE
+        values = column.to_list() if short else column.head(SAMPLE).to_list() + column.tail(SAMPLE).to_list()
+        kind = join_all((value for value in values if value is not None), kind)
+    return with_empty(kind) if column.null_count() else kind
 
 
 def fit(column: pl.Series, kind: Kind) -> pl.Series | None:
     """COLUMN (text, NULL for empty) as KIND, or None where that would change or lose a value."""
-    if kind == TEXT:
-        return column
-    typed = _FITS[kind.name](column, kind)
-    if typed is None or typed.null_count() != column.null_count():
-        return None
-    return typed
+    return _try(pl.DataFrame([column]), [kind])[0]
 
 
-def _has_odd_start(column: pl.Series) -> bool:
-    """Whether a number starts with a plus, or with a zero that would be lost."""
-    starts = column.str
-    if starts.starts_with("+").any():
+def _widen(column: pl.Series, kind: Kind) -> tuple[Kind, pl.Series]:
+    """The narrowest kind from KIND on that holds all of COLUMN, and COLUMN so typed (as text while undecided)."""
+    kind = join_all(column.drop_nulls().unique().to_list(), kind)
+    series = fit(column, settle(kind))
+    return (kind, series) if series is not None else (TEXT, column)
+
+
+def _try(frame: pl.DataFrame, kinds: Sequence[Kind]) -> list[pl.Series | None]:
+    """Each column of FRAME as its kind, None where that doesn't hold."""
+    columns = frame.get_columns()
+    queries = [
+        query.alias(f"{part}{index}")
+        for index, (column, kind) in enumerate(zip(columns, kinds, strict=True))
+        if kind != TEXT
+        for part, query in zip("cd", _queries(column.name, kind), strict=True)
+    ]
+    if not queries:
+        return list(columns)
+    answers = frame.select_seq(queries) if frame.height < SMALL else frame.select(queries)
+    results: list[pl.Series | None] = []
+    for index, (column, kind) in enumerate(zip(columns, kinds, strict=True)):
+        if kind == TEXT:
+            results.append(column)
+            continue
+        cast, doubt = answers.get_column(f"c{index}"), answers.get_column(f"d{index}")
+        holds = not (frame.height and doubt[0]) and _holds(column, cast, kind)
+        results.append(cast.alias(column.name) if holds else None)
+    return results
+
+
+@lru_cache(maxsize=4096)
+def _queries(name: str, kind: Kind) -> tuple[pl.Expr, pl.Expr]:
+    """The cast of a column to KIND, and its doubt."""
+    column = pl.col(name)
+    if kind.null:
+        column = pl.when(column != kind.null).then(column)
+    cast = _CASTS[kind.name](_clean(column, kind) if kind.name in _CLEANERS else column, kind)
+    return cast, (~column.str.contains(_PATTERNS[kind.name](kind))).any()
+
+
+def _holds(column: pl.Series, cast: pl.Series, kind: Kind) -> bool:
+    nulls = column.null_count()
+    if kind.null:
+        if nulls:
+            return False
+        nulls = int((column == kind.null).sum())
+    return cast.null_count() == nulls and (kind.name not in ("double", "comma", "grouped") or _is_exact(column, kind))
+
+
+def _is_exact(column: pl.Series, kind: Kind) -> bool:
+    """Whether a double is just what each of COLUMN's texts says."""
+    lengths = column.str.len_bytes()
+    if int(lengths.max() or 0) <= DOUBLE_DIGITS:  # type: ignore[arg-type]
         return True
-    zeros = column.filter(starts.starts_with("0") | starts.starts_with("-0"))
-    return bool(zeros.len()) and bool(zeros.str.contains(r"^-?0[0-9]|^-0$").any())
+    long = column.filter(lengths > DOUBLE_DIGITS)
+    if kind.name in _CLEANERS:
+        long = pl.select(_clean(pl.lit(long), kind)).to_series()
+    unlike = long.filter(long.cast(pl.Float64, strict=False).cast(pl.String) != long)
+    return all(map(_is_exact_text, unlike.to_list()))
 
 
-def _fit_integer(column: pl.Series, _: Kind) -> pl.Series | None:
-    return None if _has_odd_start(column) else column.cast(pl.Int64, strict=False)
-
-
-def _fit_double(column: pl.Series, _: Kind) -> pl.Series | None:
-    typed = column.cast(pl.Float64, strict=False)
-    if typed.null_count() != column.null_count() or _has_odd_start(column):
-        return None
-    odd = column.filter(column.str.contains("[a-zA-Z]|\\.$"))
-    if odd.len() and any(classify(text).name != "double" for text in odd.to_list()):
-        return None
-    long = column.filter(column.str.len_bytes() > DOUBLE_DIGITS)
-    return typed if all(map(_is_exact, _not_printed_alike(long).to_list())) else None
-
-
-def _not_printed_alike(long: pl.Series) -> pl.Series:
-    """Those of LONG that a double doesn't print as they are written."""
-    return long.filter(long.cast(pl.Float64).cast(pl.String) != long)
-
-
-def _is_exact(text: str) -> bool:
+def _is_exact_text(text: str) -> bool:
+    if text in NONFINITE_WORDS:
+        return True
     digits = len(text.lower().partition("e")[0].replace(".", "").lstrip("-0"))
     return digits <= DOUBLE_DIGITS or Decimal(repr(float(text))) == Decimal(text)
 
 
-def _fit_decimal(column: pl.Series, kind: Kind) -> pl.Series | None:
-    fraction = rf"(?:\.[0-9]{{1,{kind.scale}}})?" if kind.scale else ""
-    plain = rf"^-?(?:0|[1-9][0-9]{{0,{DECIMAL_DIGITS - kind.scale - 1}}}){fraction}$"
-    if not column.str.contains(plain).all():
-        return None
-    return column.cast(pl.Decimal(DECIMAL_DIGITS, kind.scale), strict=False)
+def _clean(column: pl.Expr, kind: Kind) -> pl.Expr:
+    for old, new in _CLEANERS[kind.name]:
+        column = column.str.replace_all(old, new, literal=True)
+    return column
 
 
-def _fit_comma(column: pl.Series, kind: Kind) -> pl.Series | None:
-    if not column.str.contains(r"^-?(?:[0-9]{1,3}(?:\.[0-9]{3})+|0|[1-9][0-9]*)(?:,[0-9]+)?$").all():
-        return None
-    plain = column.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-    return _fit_double(plain, kind)
+def _stamp(column: pl.Expr, kind: Kind) -> pl.Expr:
+    cast = column.str.to_datetime(kind.form.replace("%z", "%#z"), time_unit="us", strict=False)
+    return cast.dt.replace_time_zone("UTC") if kind.form.endswith("Z") else cast
 
 
-def _fit_grouped(column: pl.Series, kind: Kind) -> pl.Series | None:
-    if not column.str.contains(r"^-?(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|0|[1-9][0-9]*)(?:\.[0-9]+)?$").all():
-        return None
-    return _fit_double(column.str.replace_all(",", "", literal=True), kind)
+_CLEANERS = {"comma": ((".", ""), (",", ".")), "grouped": ((",", ""),)}
+_BOOLEANS = {"upper": ("TRUE", "FALSE"), "lower": ("true", "false"), "title": ("True", "False")}
+_CASTS: dict[str, Callable[[pl.Expr, Kind], pl.Expr]] = {
+    "integer": lambda column, kind: column.cast(pl.Int64, strict=False),
+    "double": lambda column, kind: column.cast(pl.Float64, strict=False),
+    "decimal": lambda column, kind: column.cast(pl.Decimal(DECIMAL_DIGITS, kind.scale), strict=False),
+    "comma": lambda column, kind: column.cast(pl.Float64, strict=False),
+    "grouped": lambda column, kind: column.cast(pl.Float64, strict=False),
+    "date": lambda column, kind: column.str.to_date(kind.form, strict=False),
+    "timestamp": _stamp,
+    "timestamptz": _stamp,
+    "time": lambda column, kind: column.str.to_time(kind.form, strict=False),
+    "boolean": lambda column, kind: column == _BOOLEANS[kind.form][0],
+}
 
-
-def _fit_date(column: pl.Series, kind: Kind) -> pl.Series | None:
-    pattern = r"^[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}$"
-    if not kind.form.startswith("%Y"):
-        pattern = r"^[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4}$"
-    if not column.str.contains(pattern).all():
-        return None
-    return column.str.to_date(kind.form, strict=False)
-
-
-def _fit_stamp(column: pl.Series, kind: Kind) -> pl.Series | None:
-    if not column.str.contains(_STAMP).all():
-        return None
-    typed = column.str.to_datetime(kind.form.replace("%z", "%#z"), time_unit="us", strict=False)
-    return typed.dt.replace_time_zone("UTC") if kind.name == "timestamptz" and typed.dtype.time_zone is None else typed  # type: ignore[attr-defined]
-
-
+_WHOLE = r"-?(?:0|[1-9][0-9]*)"
+_YEAR_FIRST = r"^[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}$"
+_YEAR_LAST = r"^[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4}$"
 _STAMP = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-5][0-9](?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$"
 )
-
-
-def _fit_time(column: pl.Series, kind: Kind) -> pl.Series | None:
-    if not column.str.contains(r"^[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.[0-9]{1,6})?$").all():
-        return None
-    return column.str.to_time(kind.form, strict=False)
-
-
-def _fit_boolean(column: pl.Series, kind: Kind) -> pl.Series | None:
-    true, false = {"upper": ("TRUE", "FALSE"), "lower": ("true", "false"), "title": ("True", "False")}[kind.form]
-    is_true = column == true
-    return is_true if (is_true | (column == false)).all() else None
-
-
-_FITS: dict[str, Callable[[pl.Series, Kind], pl.Series | None]] = {
-    "integer": _fit_integer,
-    "double": _fit_double,
-    "decimal": _fit_decimal,
-    "comma": _fit_comma,
-    "grouped": _fit_grouped,
-    "date": _fit_date,
-    "timestamp": _fit_stamp,
-    "timestamptz": _fit_stamp,
-    "time": _fit_time,
-    "boolean": _fit_boolean,
-    "null": lambda column, kind: column if column.null_count() == column.len() else None,
+# What every value of a kind looks like: the casts are more lenient.
+_PATTERNS: dict[str, Callable[[Kind], str]] = {
+    "integer": lambda kind: r"^(?:-?[1-9][0-9]*|0)$",
+    "double": lambda kind: (
+        rf"^(?:(?:{_WHOLE}|-)?\.[0-9]+|{_WHOLE}|-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{{2,3}}|-?[0-9]+\.[0-9]+[eE][0-9]{{1,3}}"
+        rf"|{'|'.join(NONFINITE_WORDS)})$"
+    ),
+    "decimal": lambda kind: rf"^{_WHOLE}" + (rf"(?:\.[0-9]{{1,{kind.scale}}})?" if kind.scale else "") + "$",
+    "comma": lambda kind: r"^-?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})+|0|[1-9][0-9]*)(?:,[0-9]+)?$",
+    "grouped": lambda kind: r"^-?(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|0|[1-9][0-9]*)(?:\.[0-9]+)?$",
+    "date": lambda kind: _YEAR_FIRST if kind.form.startswith("%Y") else _YEAR_LAST,
+    "timestamp": lambda kind: _STAMP,
+    "timestamptz": lambda kind: _STAMP,
+    "time": lambda kind: r"^[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.[0-9]{1,6})?$",
+    "boolean": lambda kind: "^(?:{}|{})$".format(*_BOOLEANS[kind.form]),
 }

@@ -29,7 +29,7 @@ class Encoding(msgspec.Struct, frozen=True):
     confidence: float = 1.0
 
 
-def detect(head: bytes, is_whole: bool) -> Encoding | None:
+def detect(head: bytes, *, is_whole: bool) -> Encoding | None:
     """The encoding of a text that starts with HEAD, or None where it's no text."""
     for bom, codec in _BOMS:
         if head.startswith(bom):
@@ -72,17 +72,18 @@ class Chunk(msgspec.Struct):
     line: int
     is_last: bool
     codec: str = "utf-8"
+    line_end: bytes = b"\n"  # what ends lines in raw; in text it's always a line feed, once it's normal
 
     def tail(self, start: int, lines: Lines) -> Chunk:
         """What's left from START of text on, which is a line's start."""
         line, byte = lines.locate(start)
-        return Chunk(self.text[start:], self.raw[byte - self.at :], byte, line, self.is_last, self.codec)
+        return Chunk(self.text[start:], self.raw[byte - self.at :], byte, line, self.is_last, self.codec, self.line_end)
 
     def joined(self, after: Chunk) -> Chunk:
         """This chunk and the one that follows, as one."""
         text = self.text + after.text
         raw = text if self.raw is self.text and after.raw is after.text else self.raw + after.raw
-        return Chunk(text, raw, self.at, self.line, after.is_last, self.codec)
+        return Chunk(text, raw, self.at, self.line, after.is_last, self.codec, self.line_end)
 
 
 class Lines:
@@ -104,7 +105,9 @@ class Lines:
         if chunk.raw is chunk.text:
             return chunk.line + lines, chunk.at + position
         if self._raw_starts is None:
-            self._raw_starts = np.append(_raw_line_ends(chunk.raw, chunk.codec), len(chunk.raw))
+            self._raw_starts = np.append(
+                _raw_line_ends(chunk.raw, chunk.line_end.decode().encode(chunk.codec)), len(chunk.raw)
+            )
         return chunk.line + lines, chunk.at + (int(self._raw_starts[lines - 1]) if lines else 0)
 
     def raw(self, start: int, end: int) -> bytes:
@@ -112,43 +115,41 @@ class Lines:
         chunk = self._chunk
         first = self.locate(start)[1] - chunk.at
         last = len(chunk.raw) if end >= len(chunk.text) else self.locate(end)[1] - chunk.at
-        return strip_line_end(chunk.raw[first:last], chunk.codec)
+        return _strip(chunk.raw[first:last], chunk)
 
 
-def strip_line_end(raw: bytes, codec: str) -> bytes:
-    """RAW without the line end at its end."""
-    return raw.removesuffix("\n".encode(codec)).removesuffix("\r".encode(codec))
+def _strip(raw: bytes, chunk: Chunk) -> bytes:
+    """RAW, of CHUNK, without the line end at its end."""
+    return raw.removesuffix(chunk.line_end.decode().encode(chunk.codec)).removesuffix("\r".encode(chunk.codec))
 
 
-def _raw_line_ends(raw: bytes, codec: str) -> npt.NDArray[np.int64]:
-    """The positions right after each line end."""
-    mark = "\n".encode(codec)
+def _raw_line_ends(raw: bytes, mark: bytes) -> npt.NDArray[np.int64]:
+    """The positions right after each MARK, in units of whose size RAW is made."""
     units = np.frombuffer(raw, f"V{len(mark)}", count=len(raw) // len(mark)).view(f"u{len(mark)}")
     wanted = np.frombuffer(mark, f"u{len(mark)}")[0]
     return (np.flatnonzero(units == wanted) + 1) * len(mark)
 
 
-def chunks(source: Source, encoding: Encoding, size: int) -> Iterator[Chunk]:
-    """SOURCE in chunks of about SIZE raw bytes, cut at line ends. At least one chunk, even if empty."""
+def chunks(source: Source, encoding: Encoding, size: int, line_end: bytes = b"\n") -> Iterator[Chunk]:
+    """SOURCE in chunks of about SIZE raw bytes, cut after a LINE_END. At least one chunk, even if empty."""
     at, line, rest = encoding.bom, 1, b""
     while True:
         read = source.read(at + len(rest), size)
         raw = rest + read
         is_last = at + len(raw) >= source.length or not read
-        cut = len(raw) if is_last else _last_line_end(raw, encoding.codec)
+        cut = len(raw) if is_last else _last_line_end(raw, line_end.decode().encode(encoding.codec))
         if cut or is_last:
             whole = raw[:cut] if cut < len(raw) else raw
             text = to_utf8(whole, encoding.codec)
-            yield Chunk(text, whole, at, line, is_last, encoding.codec)
-            line += text.count(b"\n")
+            yield Chunk(text, whole, at, line, is_last, encoding.codec, line_end)
+            line += text.count(line_end)
         if is_last:
             return
         at, rest = at + cut, raw[cut:]
 
 
-def _last_line_end(raw: bytes, codec: str) -> int:
-    """The position after RAW's last line end, 0 where there is none."""
-    mark = "\n".encode(codec)
+def _last_line_end(raw: bytes, mark: bytes) -> int:
+    """The position after the last MARK in RAW, which is made of units of MARK's size; 0 where there is none."""
     found = raw.rfind(mark)
     while found >= 0 and found % len(mark):
         found = raw.rfind(mark, 0, found + len(mark) - 1)

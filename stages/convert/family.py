@@ -21,6 +21,11 @@ class Head(msgspec.Struct, frozen=True):
     data: bytes
     size: int
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether `data` is all of the file."""
+        return len(self.data) == self.size
+
 
 class Context(msgspec.Struct, frozen=True):
     """What reading a member needs. `is_text_only` asks for every column as it was written; `progress` takes the

@@ -29,7 +29,7 @@ class JsonDocument:
 
     def read(self, source: Source, head: Head, context: Context) -> Reading:
         """A table for each list of records found, or one of a single row."""
-        found = encoding.detect(head.data, len(head.data) == head.size)
+        found = encoding.detect(head.data, is_whole=head.is_whole)
         if found is None:
             return Reading(reason=reasons.corrupt("its name says JSON, but its bytes aren't text"))
         raw = source.read(found.bom, source.length)

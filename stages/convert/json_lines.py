@@ -32,7 +32,7 @@ class JsonLines:
 
     def read(self, source: Source, head: Head, context: Context) -> Reading:
         """One table; lines that aren't JSON are its rejects."""
-        found = encoding.detect(head.data, len(head.data) == head.size)
+        found = encoding.detect(head.data, is_whole=head.is_whole)
         if found is None:
             return Reading(reason=reasons.corrupt("its name says lines of JSON, but its bytes aren't text"))
         table = RowTable(lambda: _blocks(source, found, context), source.path, context)

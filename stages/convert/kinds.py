@@ -1,6 +1,6 @@
 """What kind of value a text is, and the kind that holds two kinds: pure decisions, one value at a time.
 
-A kind never changes a value. So `01234`, `+49 30 1`, `1e5` and `2024-1-5` are text: another text could become the
+A kind never changes a value. So `01234`, `+49 30 1`, `12E5` and `2024-1-5` are text: another text could become the
 same number or date.
 """
 
@@ -13,13 +13,19 @@ import msgspec
 
 
 class Kind(msgspec.Struct, frozen=True, gc=False):
-    """A column's kind. `form` is how it's written (a strptime pattern, a number's separators, a pair of words);
-    `whole` and `scale` are the most digits before and after the point of a decimal."""
+    """A column's kind.
+
+    `form` is how it's written (a strptime pattern, a number's separators, a pair of words), `scale` the digits after
+    a decimal's point, `whole` those before it. `null` is the word that says "no value" in it, and `has_empty` whether
+    empty fields do so too: where both occur they mean two things, and only text tells them apart.
+    """
 
     name: str
     form: str = ""
     whole: int = 0
     scale: int = 0
+    null: str = ""
+    has_empty: bool = False
 
 
 NULL = Kind("null")  # no value yet
@@ -27,15 +33,20 @@ TEXT = Kind("text")
 INTEGER = Kind("integer")  # 64 bits
 DOUBLE = Kind("double")  # every text is exactly what the double prints as, or has at most 15 digits
 DATE = Kind("date", "%Y-%m-%d")
+NONFINITE = Kind("nonfinite")  # NaN and the infinities, which are numbers only beside numbers
 
 DOUBLE_DIGITS = 15  # any decimal of so many significant digits survives the way through a double
 DECIMAL_DIGITS = 38
 INT64 = 2**63
+NULL_WORDS = frozenset(
+    ("NULL", "null", "Null", "NA", "N/A", "n/a", "#N/A", "None", "none", r"\N", "(null)", "<NULL>", "<null>")
+)
+NONFINITE_WORDS = ("nan", "NaN", "inf", "-inf", "Inf", "-Inf", "Infinity", "-Infinity")
 
 _VALUE = re.compile(
     r"(?P<integer>-?(?:0|[1-9][0-9]*))"
     r"|(?P<double>-?(?:0|[1-9][0-9]*)?\.[0-9]+)"
-    r"|(?P<exponent>-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{2,3}|-?[0-9]\.[0-9]+[eE][0-9]{1,3})"
+    r"|(?P<exponent>-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{2,3}|-?[0-9]+\.[0-9]+[eE][0-9]{1,3})"
     r"|(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"|(?P<stamp>[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<gap>[ T])[0-9]{2}:[0-9]{2}(?P<seconds>:[0-5][0-9])?"
     r"(?P<fraction>\.[0-9]{1,6})?(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)"
@@ -43,28 +54,29 @@ _VALUE = re.compile(
     r"|(?P<bool>true|false|TRUE|FALSE|True|False)"
     r"|(?P<slash>[0-9]{4}/[0-9]{2}/[0-9]{2})"
     r"|(?P<region>[0-9]{1,2}(?P<mark>[./-])[0-9]{1,2}(?P=mark)[0-9]{4})"
-    r"|(?P<comma>-?(?:[0-9]{1,3}(?:\.[0-9]{3})+|0|[1-9][0-9]*),[0-9]+)"
-    r"|(?P<grouped>-?[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?)"
+    r"|(?P<comma>-?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})+|0|[1-9][0-9]*),[0-9]+)"
+    r"|(?P<grouped>-?[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?)",
+    re.ASCII,
 )
 
 
 def classify(text: str) -> Kind:
     """The narrowest kind of TEXT."""
-    if not text:
-        return NULL
     found = _VALUE.fullmatch(text)
-    if found is None:
-        return TEXT
-    return _MAKERS[found.lastgroup or ""](text, found)
+    if found is not None:
+        return _MAKERS[found.lastgroup or ""](text, found)
+    if text in NULL_WORDS:
+        return Kind("null", null=text)
+    if text in NONFINITE_WORDS:
+        return NONFINITE
+    return TEXT if text else NULL
 
 
 def _integer(text: str, _: re.Match[str]) -> Kind:
-    if text == "-0":
-        return TEXT
     digits = len(text) - text.startswith("-")
     if digits <= 18 or -INT64 <= int(text) < INT64:
-        return INTEGER
-    return Kind("decimal", whole=digits) if digits <= DECIMAL_DIGITS else TEXT
+        return TEXT if text == "-0" else INTEGER
+    return decimal(digits, 0)
 
 
 def _double(text: str, _: re.Match[str]) -> Kind:
@@ -81,25 +93,22 @@ def decimal(whole: int, scale: int) -> Kind:
 
 def _exponent(text: str, _: re.Match[str]) -> Kind:
     mantissa = text.lower().partition("e")[0]
-    exact = sum(map(str.isdigit, mantissa)) <= DOUBLE_DIGITS or float(text) == float(repr(float(text)))
-    return DOUBLE if exact and abs(float(text)) < float("inf") and "e" in text.lower() else TEXT
+    digits = len(mantissa.replace(".", "").lstrip("-0"))
+    is_finite = abs(float(text)) < float("inf") and (float(text) != 0 or not mantissa.strip("-0."))
+    return DOUBLE if is_finite and digits <= DOUBLE_DIGITS + 2 else TEXT
 
 
-def _stamp(text: str, found: re.Match[str]) -> Kind:
-    form = "%Y-%m-%d" + found["gap"] + "%H:%M"
-    if found["seconds"]:
-        form += ":%S"
-    elif found["fraction"]:
+def _stamp(_: str, found: re.Match[str]) -> Kind:
+    if found["fraction"] and not found["seconds"]:
         return TEXT
-    if found["fraction"]:
-        form += "%.f"
+    form = f"%Y-%m-%d{found['gap']}%H:%M" + (":%S" if found["seconds"] else "") + ("%.f" if found["fraction"] else "")
     zone = found["zone"]
     if not zone:
         return Kind("timestamp", form)
     return Kind("timestamptz", form + ("Z" if zone == "Z" else "%z"))
 
 
-def _time(text: str, found: re.Match[str]) -> Kind:
+def _time(_: str, found: re.Match[str]) -> Kind:
     return Kind("time", "%H:%M:%S" + ("%.f" if found["parts"] else ""))
 
 
@@ -115,6 +124,13 @@ def _region(text: str, found: re.Match[str]) -> Kind:
     return Kind("date", f"%m{mark}%d{mark}%Y" if int(second) > 12 else f"?{mark}")
 
 
+def _comma(text: str, _: re.Match[str]) -> Kind:
+    """1,234 could be grouped thousands as well as a decimal comma; 1.234,5 couldn't."""
+    whole, _comma, fraction = text.lstrip("-").rpartition(",")
+    is_open = "." not in whole and len(fraction) == 3 and len(whole) <= 3 and not whole.startswith("0")
+    return Kind("comma", "?" if is_open else "")
+
+
 _MAKERS: dict[str, Callable[[str, re.Match[str]], Kind]] = {
     "integer": _integer,
     "double": _double,
@@ -125,47 +141,39 @@ _MAKERS: dict[str, Callable[[str, re.Match[str]], Kind]] = {
     "bool": _boolean,
     "slash": lambda text, found: Kind("date", "%Y/%m/%d"),
     "region": _region,
-    "comma": lambda text, found: Kind("comma", "?" if _is_three(text) else ""),
-    "grouped": lambda text, found: Kind("grouped", "" if "." in text or text.count(",") > 1 else "?"),
+    "comma": _comma,
+    "grouped": lambda text, found: Kind("grouped"),
 }
-
-
-def _is_three(text: str) -> bool:
-    """Whether TEXT, like 1,234, could be grouped thousands as well as a decimal comma."""
-    whole, _comma, fraction = text.rpartition(",")
-    return (
-        "." not in whole
-        and len(fraction) == 3
-        and len(whole.lstrip("-")) <= 3
-        and not whole.lstrip("-").startswith("0")
-    )
 
 
 def join(one: Kind, other: Kind) -> Kind:
     """The narrowest kind that holds both without changing a value of either."""
-    if other in (one, NULL):
+    if other in (one, NULL) or one == TEXT:
         return one
-    if one == NULL:
+    if one == NULL or other == TEXT:
         return other
+    if one.null and other.null and one.null != other.null:
+        return TEXT
+    null, has_empty = one.null or other.null, one.has_empty or other.has_empty
+    if null or has_empty:
+        return _with_nulls(join(_without_nulls(one), _without_nulls(other)), null, has_empty)
     if one.name == other.name:
-        return _JOIN_FORMS.get(one.name, _to_text)(one, other)
+        return _SAME[one.name](one, other) if one.name in _SAME else TEXT
     low, high = sorted((one, other), key=lambda kind: _RANK.get(kind.name, 9))
-    if low.name == "integer" and high.name in ("double", "comma", "grouped"):
-        return high
-    if high.name == "decimal" and low.name == "integer":
-        return decimal(max(high.whole, 19), high.scale)
-    if high.name == "decimal" and low.name == "double":
-        return high
-    if high.name == "grouped" and low.name in ("double", "comma") and low.form in ("", "?"):
-        return Kind("grouped") if low.name == "double" or low.form == "?" else TEXT
-    return TEXT
+    return _DIFFERENT[low.name, high.name](low, high) if (low.name, high.name) in _DIFFERENT else TEXT
 
 
-_RANK = {"integer": 0, "double": 1, "comma": 2, "grouped": 3, "decimal": 4}
+def _without_nulls(kind: Kind) -> Kind:
+    return msgspec.structs.replace(kind, null="", has_empty=False)
 
 
-def _to_text(_one: Kind, _other: Kind) -> Kind:
-    return TEXT
+def _with_nulls(kind: Kind, null: str, has_empty: bool) -> Kind:
+    return kind if kind == TEXT else msgspec.structs.replace(kind, null=null, has_empty=has_empty)
+
+
+def with_empty(kind: Kind) -> Kind:
+    """KIND where empty fields occur as well."""
+    return kind if kind == TEXT or kind.has_empty else msgspec.structs.replace(kind, has_empty=True)
 
 
 def _join_decimals(one: Kind, other: Kind) -> Kind:
@@ -173,32 +181,42 @@ def _join_decimals(one: Kind, other: Kind) -> Kind:
 
 
 def _join_dates(one: Kind, other: Kind) -> Kind:
-    """An undecided day and month order gives way to a decided one of the same mark."""
-    open_one, decided = sorted((one, other), key=lambda kind: not kind.form.startswith("?"))
-    same_mark = open_one.form[:1] == "?" and decided.form[2:3] == open_one.form[1:] and decided.form[:2] != "%Y"
-    return decided if same_mark else TEXT
+    """An undecided order of day and month gives way to a decided one of the same mark."""
+    undecided, decided = sorted((one, other), key=lambda kind: not kind.form.startswith("?"))
+    is_same = undecided.form[:1] == "?" and decided.form[2:3] == undecided.form[1:] and decided.form[:2] != "%Y"
+    return decided if is_same else TEXT
 
 
-def _join_stamps(one: Kind, other: Kind) -> Kind:
+def _join_clocks(one: Kind, other: Kind) -> Kind:
     """Fractions and zones may be there or not, and be written either way; all else must agree."""
-    bases = {
-        kind.form.replace("%.f", "").removesuffix("Z").removesuffix("%#z").removesuffix("%z") for kind in (one, other)
-    }
+    bases = {_ZONE.sub("", kind.form.replace("%.f", "")) for kind in (one, other)}
     if len(bases) > 1:
         return TEXT
     fraction = "%.f" if "%.f" in one.form + other.form else ""
-    zone = "" if "stamp" in one.name and not one.name.endswith("tz") else "%#z" if one.name != "time" else ""
-    return Kind(one.name, bases.pop() + fraction + zone)
+    zones = {match[0] for kind in (one, other) if (match := _ZONE.search(kind.form))}
+    return Kind(one.name, bases.pop() + fraction + (zones.pop() if len(zones) == 1 else "%z" if zones else ""))
 
 
-_JOIN_FORMS: dict[str, Callable[[Kind, Kind], Kind]] = {
+_ZONE = re.compile(r"Z$|%z$")
+_RANK = {"nonfinite": 0, "integer": 1, "double": 2, "comma": 3, "grouped": 4, "decimal": 5}
+_SAME: dict[str, Callable[[Kind, Kind], Kind]] = {
     "decimal": _join_decimals,
     "date": _join_dates,
-    "timestamp": _join_stamps,
-    "timestamptz": _join_stamps,
-    "time": _join_stamps,
+    "timestamp": _join_clocks,
+    "timestamptz": _join_clocks,
+    "time": _join_clocks,
     "comma": lambda one, other: Kind("comma"),
-    "grouped": lambda one, other: Kind("grouped"),
+}
+_DIFFERENT: dict[tuple[str, str], Callable[[Kind, Kind], Kind]] = {
+    ("nonfinite", "integer"): lambda low, high: DOUBLE,
+    ("nonfinite", "double"): lambda low, high: DOUBLE,
+    ("integer", "double"): lambda low, high: DOUBLE,
+    ("integer", "comma"): lambda low, high: high,
+    ("integer", "grouped"): lambda low, high: high,
+    ("integer", "decimal"): lambda low, high: decimal(max(high.whole, 19), high.scale),
+    ("double", "decimal"): lambda low, high: high,
+    ("double", "grouped"): lambda low, high: high,
+    ("comma", "grouped"): lambda low, high: high if low.form == "?" else TEXT,
 }
 
 
@@ -213,8 +231,10 @@ def join_all(texts: Iterable[str], start: Kind = NULL) -> Kind:
 
 
 def settle(kind: Kind) -> Kind:
-    """KIND as it's written out: what stayed undecided, or had no value, is text."""
-    return TEXT if kind == NULL or kind.form.startswith("?") else kind
+    """KIND as it's written out: what stayed undecided, had no value, or says "no value" in two ways, is text."""
+    if kind.name in ("null", "nonfinite", "text") or kind.form.startswith("?") or (kind.null and kind.has_empty):
+        return TEXT
+    return msgspec.structs.replace(kind, has_empty=False, whole=0) if kind.has_empty or kind.whole else kind
 
 
 def sql_type(kind: Kind) -> str:

@@ -41,9 +41,13 @@ def truncated(what: str) -> Reason:
     )
 
 
-def too_large(what: str, next_step: str) -> Reason:
-    """Over a limit: WHAT is too much."""
-    return Reason(code=Code.TOO_LARGE, text=f"The file is too large: {what}.", next_step=next_step)
+def too_many_columns(found: int, most: int) -> Reason:
+    """A table of FOUND columns, where the configuration allows MOST."""
+    return Reason(
+        code=Code.TOO_LARGE,
+        text=f"Its table has {found:,} columns, and at most {most:,} are allowed.",
+        next_step="Split it into files with fewer columns, or ask whoever runs this service to raise the limit.",
+    )
 
 
 def unsupported(what: str, next_step: str) -> Reason:

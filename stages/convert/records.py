@@ -9,10 +9,12 @@ import msgspec
 
 
 class Dialect(msgspec.Struct, frozen=True):
-    """How fields are told apart: single bytes. `quote` is None where no byte quotes."""
+    """How fields are told apart: single bytes. `quote` is None where no byte quotes; `is_padded` says that blanks may
+    stand before a quote."""
 
     delimiter: bytes
     quote: bytes | None = b'"'
+    is_padded: bool = False
 
 
 class Record(msgspec.Struct):
@@ -25,36 +27,44 @@ class Record(msgspec.Struct):
     is_open: bool = False
 
 
+class _Patterns(msgspec.Struct, frozen=True):
+    """A field and its border, quoted or plain: by the rules; with stray quotes within a line; with no quotes at all."""
+
+    strict: re.Pattern[bytes]
+    lenient: re.Pattern[bytes]
+    literal: re.Pattern[bytes]
+
+
 @lru_cache(maxsize=64)
-def _patterns(dialect: Dialect) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
-    """A field followed by its border: by the rules; with stray quotes inside its line; with quotes as plain bytes."""
+def _patterns(dialect: Dialect) -> _Patterns:
     delimiter = re.escape(dialect.delimiter)
-    border = rb"(" + delimiter + rb"|\r?\n|\r?\Z)"
-    plain = rb"([^" + delimiter + rb"\n]*?)" + border
+    border = rb"(?P<border>" + delimiter + rb"|\r?\n|\r?\Z)"
+    plain = rb"(?P<plain>[^" + delimiter + rb"\n]*?)" + border
     literal = re.compile(plain)
     if dialect.quote is None:
-        return literal, literal, literal
-    quote = re.escape(dialect.quote)
-    strict = re.compile(quote + rb"((?:[^" + quote + rb"]|" + quote * 2 + rb")*+)" + quote + border + rb"|" + plain)
-    lenient = re.compile(quote + rb"([^\n]*?)" + quote + border + rb"|" + plain)
-    return strict, lenient, literal
+        return _Patterns(literal, literal, literal)
+    quote, pad = re.escape(dialect.quote), rb"[ ]*" if dialect.is_padded else rb""
+    inner = rb"(?P<quoted>(?:[^" + quote + rb"]|" + quote * 2 + rb")*+)"
+    after = border.replace(b"<border>", b"<after>")
+    strict = re.compile(pad + quote + inner + quote + pad + after + rb"|" + plain)
+    lenient = re.compile(pad + quote + rb"(?P<quoted>[^\n]*?)" + quote + pad + after + rb"|" + plain)
+    return _Patterns(strict, lenient, literal)
 
 
 def read_record(text: bytes, start: int, dialect: Dialect, width: int) -> Record:
     """The record of TEXT at START, read in the way that gives WIDTH fields: by the rules, else with stray quotes
     taken as they stand. WIDTH 0 takes what the rules say."""
-    strict, lenient, literal = _patterns(dialect)
-    by_rules = _read(text, start, strict, dialect)
-    if by_rules.is_regular and (width == 0 or len(by_rules.fields) == width):
+    patterns = _patterns(dialect)
+    by_rules = _read(text, start, patterns.strict, dialect)
+    if by_rules.is_regular and width in (0, len(by_rules.fields)):
         return by_rules
-    for pattern in (lenient, literal):
+    for pattern in (patterns.lenient, patterns.literal):
         other = _read(text, start, pattern, dialect)
         if len(other.fields) == width and not _has_open_quote(other.fields, dialect):
             return Record(other.fields, other.end, False)
-    spans_lines = by_rules.end > _line_end(text, start)
-    if by_rules.is_regular and not spans_lines:
+    if by_rules.is_regular and by_rules.end <= _line_end(text, start):
         return by_rules
-    fields = _read(text, start, lenient, dialect).fields
+    fields = _read(text, start, patterns.lenient, dialect).fields
     return Record(fields, _line_end(text, start), False, _has_open_quote(fields, dialect))
 
 
@@ -73,24 +83,23 @@ def _read(text: bytes, start: int, pattern: re.Pattern[bytes], dialect: Dialect)
     fields: list[bytes] = []
     quote = dialect.quote
     is_regular = True
-    position = start
-    while True:
+    position, border = start, dialect.delimiter
+    while border == dialect.delimiter:
         found = pattern.match(text, position)
         assert found is not None, "the plain alternative matches anything"
-        quoted = found.lastindex == 2 and found.re.groups == 4
-        value, border = (found[1], found[2]) if quoted or found.re.groups == 2 else (found[3], found[4])
-        if quoted and quote is not None:
-            value = value.replace(quote * 2, quote)
-        elif quote is not None and quote in value:
-            is_regular = False
+        if found.lastgroup == "border":
+            value, border = found["plain"], found["border"]
+            is_regular = is_regular and (quote is None or quote not in value)
+        else:
+            value, border = found["quoted"], found["after"]
+            value = value.replace(quote * 2, quote) if quote else value
         fields.append(value)
         position = found.end()
-        if border != dialect.delimiter:
-            return Record(fields, position, is_regular)
+    return Record(fields, position, is_regular)
 
 
 def write_record(fields: list[bytes], dialect: Dialect) -> bytes:
-    """FIELDS as one regular record of DIALECT, with its line end."""
+    """FIELDS as one regular record of DIALECT, with its line end. Without a quote they can't hold what parts them."""
     quote = dialect.quote
     if quote is None:
         return dialect.delimiter.join(fields) + b"\n"

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from stages.convert.columns import guess, widen
+from stages.convert.columns import fit, typed
 from stages.convert.kinds import DECIMAL_DIGITS, INT64, NULL, TEXT, Kind, decimal, join, settle, sql_type
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -66,11 +66,8 @@ def _text_kind(values: Sequence[Any], known: Shape) -> Kind:
     if known.kind == TEXT:
         return TEXT
     column = pl.Series(values, dtype=pl.String)
-    kind = known.kind if known.kind.name in _TIMES else guess(column)
-    if kind.name not in _TIMES:
-        return TEXT
-    kind = widen(column, kind)[0]
-    return kind if settle(kind).name in _TIMES else TEXT
+    kind = typed(pl.DataFrame([column]), [known.kind if known.kind.name in _TIMES else NULL]).kinds[0]
+    return settle(kind) if settle(kind).name in _TIMES and not kind.null else TEXT
 
 
 def _number_kind(values: Sequence[Any], types: set[type]) -> Kind:
@@ -153,7 +150,9 @@ def _quoted(name: str) -> str:
 def column(name: str, values: Sequence[Any], shape: Shape) -> pl.Series:
     """VALUES, all of which SHAPE holds, as a column."""
     if shape.kind.name in _TIMES:
-        return widen(pl.Series(name, values, dtype=pl.String), shape.kind)[1]
+        series = fit(pl.Series(name, values, dtype=pl.String), shape.kind)
+        assert series is not None, "the shape holds all values"
+        return series
     return pl.Series(name, _conform(values, shape), dtype=dtype(shape))
 
 

@@ -1,0 +1,93 @@
+"""Text of any dialect made into text that engines read: one byte between fields, quotes doubled, lines as they were.
+
+Only what's within a line changes, never where lines end, so that a line of the normal text is that line of the source.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from stages.convert.records import Dialect
+
+# Control characters that text hardly holds, to stand for what an engine would misread.
+_STAND_INS = tuple(bytes((code,)) for code in (0x1F, 0x1E, 0x1D, 0x1C, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0E, 0x0F, 0x10))
+
+
+class StandInTaken(Exception):
+    """The text holds a character that was to stand for another one; choose again, without it."""
+
+    def __init__(self, mark: bytes) -> None:
+        super().__init__(mark)
+        self.mark = mark
+
+
+class Written(msgspec.Struct, frozen=True):
+    """How a file is written: any delimiter, a quote or none, an escape, what ends its lines.
+
+    `is_padded` says that blanks around a field aren't part of it, `is_collapsed` that many blanks are one delimiter.
+    """
+
+    delimiter: bytes
+    quote: bytes | None = b'"'
+    escape: bytes | None = None
+    line_end: bytes = b"\n"
+    is_padded: bool = False
+    is_collapsed: bool = False
+
+
+class Normal(msgspec.Struct, frozen=True):
+    """The way from a file as written to an engine's `dialect`: replacements in order, and what to put back into values
+    afterwards."""
+
+    dialect: Dialect
+    steps: tuple[tuple[bytes, bytes], ...] = ()
+    restore: tuple[tuple[str, str], ...] = ()
+    stand_ins: tuple[bytes, ...] = ()
+    is_collapsed: bool = False
+
+    def apply(self, text: bytes) -> bytes:
+        """TEXT as the engine's dialect has it. Raises StandInTaken."""
+        for mark in self.stand_ins:
+            if mark in text:
+                raise StandInTaken(mark)
+        for old, new in self.steps:
+            text = text.replace(old, new)
+        if self.is_collapsed:
+            text = _MANY.sub(b" ", _EDGES.sub(b"", text))
+        return text
+
+
+_EDGES = re.compile(rb"^ +| +(?=\r?$)", re.MULTILINE)
+_MANY = re.compile(rb" {2,}")
+
+
+def normal(written: Written, taken: frozenset[bytes] = frozenset()) -> Normal:
+    """How to read a file that is WRITTEN so; TAKEN are characters that can't stand for others."""
+    free = iter(mark for mark in _STAND_INS if mark not in taken and mark != written.delimiter)
+    steps: list[tuple[bytes, bytes]] = []
+    swaps: list[tuple[bytes, bytes]] = []  # a stand-in, and what it stands for in a value
+    if written.line_end != b"\n":
+        steps.append((written.line_end, b"\n"))
+    if written.escape:
+        for mark in (written.escape, written.quote, written.delimiter):
+            if mark is not None and mark not in (swap[1] for swap in swaps):
+                swaps.append((next(free), mark))
+                steps.append((written.escape + mark, swaps[-1][0]))
+    delimiter = written.delimiter
+    if len(delimiter) > 1:
+        delimiter = _stand_in(written.delimiter, free, steps, swaps)
+    restore = tuple((mark.decode(), text.decode()) for mark, text in swaps)
+    dialect = Dialect(delimiter, written.quote, written.is_padded)
+    return Normal(dialect, tuple(steps), restore, tuple(mark for mark, _text in swaps), written.is_collapsed)
+
+
+def _stand_in(
+    delimiter: bytes, free: Iterator[bytes], steps: list[tuple[bytes, bytes]], swaps: list[tuple[bytes, bytes]]
+) -> bytes:
+    mark = next(free)
+    steps.append((delimiter, mark))
+    swaps.append((mark, delimiter))
+    return mark

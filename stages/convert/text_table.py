@@ -1,0 +1,145 @@
+"""Blocks of delimited text made into one typed table.
+
+The first block tells the types; where a later value doesn't fit, the rest of the source is only looked at, and it's
+read again with the types that hold all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+
+import msgspec
+import polars as pl
+
+from pipeline.model import Column
+from stages.convert.blocks import Block
+from stages.convert.columns import typed
+from stages.convert.kinds import NULL, TEXT, Kind, settle, sql_type
+from stages.convert.sheet import Sheet
+
+_EMPTY = [""]  # what is NULL, in quotes or not
+PASSES = 6  # after so many, columns that still change are text
+FILE = "_file"  # the column that tells the files of a group apart
+
+Blocks = Callable[[], Iterator[Block]]
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """A table's columns, and the bytes that part and quote its fields; `restore` are texts to put back into values
+    from which they were taken for the engine's sake."""
+
+    names: tuple[str, ...]
+    delimiter: bytes
+    quote: bytes | None
+    restore: tuple[tuple[str, str], ...] = ()
+    is_trimmed: bool = False
+    kinds: tuple[Kind, ...] = ()  # a first idea of the columns' kinds, if there is one
+
+
+class Totals(msgspec.Struct):
+    """What a scan saw: records, and blank lines, which are none."""
+
+    read: int = 0
+    blank: int = 0
+
+
+class TextTable:
+    """A table being made of the blocks that BLOCKS gives, anew for each scan."""
+
+    def __init__(self, layout: Layout, sheet: Sheet, blocks: Blocks, *, is_text_only: bool) -> None:
+        self._layout = layout
+        self._sheet = sheet
+        self._blocks = blocks
+        nothing = [TEXT if is_text_only else NULL] * len(layout.names)
+        self._kinds: list[Kind] = nothing if is_text_only or not layout.kinds else list(layout.kinds)
+        self._has_files = False
+
+    def scan(self) -> tuple[list[Column], Totals]:
+        """Reads and writes everything; the sheet is left to be finished."""
+        for number in range(1, PASSES + 1):
+            before = self._settled()
+            written, totals = self._pass()
+            now = self._settled()
+            if written == now:
+                break
+            if number == PASSES - 1:
+                self._kinds = [TEXT if old != new else new for old, new in zip(before, now, strict=True)]
+            self._sheet.restart()
+        else:
+            raise AssertionError("types that hold every value were not found")
+        return self._columns(written), totals
+
+    def null_words(self) -> dict[str, str]:
+        """The words that stood for "no value", by column."""
+        pairs = zip(self._layout.names, self._settled(), strict=True)
+        return {name: kind.null for name, kind in pairs if kind.null}
+
+    def _columns(self, kinds: Sequence[Kind]) -> list[Column]:
+        pairs = zip(self._layout.names, kinds, strict=True)
+        files = [Column(name=FILE, type="VARCHAR")] if self._has_files else []
+        return [Column(name=name, type=sql_type(kind)) for name, kind in pairs] + files
+
+    def _settled(self) -> list[Kind]:
+        return [settle(kind) for kind in self._kinds]
+
+    def _pass(self) -> tuple[list[Kind], Totals]:
+        """One scan, written as long as the kinds hold; gives the kinds as written."""
+        written: list[Kind] | None = None
+        totals = Totals()
+        is_writing = True
+        for block in self._blocks():
+            totals.read += block.read
+            totals.blank += block.blank
+            self._sheet.repaired += block.repaired
+            for reject in block.rejects:
+                self._sheet.reject(reject)
+            if not block.rows:
+                continue
+            frame = self._frame(block)
+            now = self._settled()
+            written = written or now
+            is_writing = is_writing and written == now
+            if is_writing:
+                self._sheet.write(frame)
+        if written is None:
+            written = self._settled()
+            self._sheet.write(self._frame(Block(b"", 0, 0)))
+        return written, totals
+
+    def _frame(self, block: Block) -> pl.DataFrame:
+        found = typed(parse(block, self._layout), self._kinds)
+        self._kinds = found.kinds
+        columns = [column.alias(name) for column, name in zip(found.columns, self._layout.names, strict=True)]
+        if block.files is not None:
+            self._has_files = True
+            columns.append(block.files.alias(FILE))
+        return pl.DataFrame(columns)
+
+
+@lru_cache(maxsize=64)
+def _schema(width: int) -> dict[str, pl.DataType]:
+    return {str(index): pl.String() for index in range(width)}
+
+
+def parse(block: Block, layout: Layout) -> pl.DataFrame:
+    """BLOCK's fields as text, NULL for empty ones. Columns are called "0", "1", ..."""
+    schema = _schema(len(layout.names))
+    if not block.rows:
+        return pl.DataFrame(schema=schema)
+    frame = pl.read_csv(
+        block.data,
+        has_header=False,
+        schema=schema,
+        separator=layout.delimiter.decode(),
+        quote_char=layout.quote.decode() if layout.quote else None,
+        null_values=_EMPTY,
+    )
+    if frame.height != block.rows:
+        raise AssertionError(f"the engine found {frame.height} rows where {block.rows} were counted")
+    for old, new in layout.restore:
+        if old.encode() in block.data:
+            frame = frame.with_columns(pl.all().str.replace_all(old, new, literal=True))
+    if layout.is_trimmed:
+        frame = frame.with_columns(pl.all().str.strip_chars(" ").replace("", None))
+    return frame

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -37,7 +39,8 @@ class Budget:
         self._ceiling = max(MIB, limits.max_ratio * read)
         self._ahead = 0
         self._lock = threading.Lock()
-        self._wall, self._cpu = time.monotonic(), time.process_time()
+        self.tools: set[int] = set()  # processes that work for this job
+        self._wall, self._cpu = time.monotonic(), self._cpu_s()
 
     def spend(self, size: int) -> None:
         """Notes SIZE bytes produced. Raises Stop when that was too much."""
@@ -73,7 +76,7 @@ class Budget:
 
     def resume(self) -> None:
         """Starts the clocks again after `pause`."""
-        self._wall, self._cpu = time.monotonic(), time.process_time()
+        self._wall, self._cpu = time.monotonic(), self._cpu_s()
 
     def mark(self) -> Spent:
         """What has been spent up to now."""
@@ -91,8 +94,13 @@ class Budget:
     def _clocks(self) -> tuple[float, float]:
         return (
             self.spent.wall_s + time.monotonic() - self._wall,
-            self.spent.cpu_s + time.process_time() - self._cpu,
+            self.spent.cpu_s + self._cpu_s() - self._cpu,
         )
+
+    def _cpu_s(self) -> float:
+        """CPU seconds of this process, of the tools that have ended and of those that run."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + ended.ru_utime + ended.ru_stime + sum(map(_cpu_of, list(self.tools)))
 
     def _check(self, reached: int) -> None:
         if reached > self.limits.max_bytes:
@@ -100,6 +108,16 @@ class Budget:
         if reached > self._ceiling:
             raise Stop(reasons.ratio(reached, self.limits.max_ratio, self._read))
         self.check_time()
+
+
+def _cpu_of(pid: int) -> float:
+    """CPU seconds of the running process PID; none once it has been waited for."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Counted:

@@ -6,11 +6,11 @@ Sizes and offsets are bytes. Names are text for people, never paths on disk.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Protocol
 
-from pipeline.model import Options, Reason
+from pipeline.model import Options, Reason, ToolProcess
 
 CHUNK = 1 << 20  # what is read, inflated and written at a time
 SMALL = 1 << 20  # members and nested archives below this stay in memory until they are written
@@ -97,21 +97,33 @@ class Reader(Protocol):
         ...
 
 
+class StartTool(Protocol):
+    """Desk.start_tool."""
+
+    def __call__(self, argv: Sequence[str], *, stdin: int | IO[bytes] | None = None) -> ToolProcess:
+        """Starts ARGV with its stdout piped."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """What a format gets to open an archive.
 
-    `blob` is set for formats that need to seek, and whenever the bytes are at hand in any order; `path` where they
-    are a whole file on disk. `count` wraps a stream whose bytes are production in their own right.
+    `blob` is set for formats that need to seek, and whenever the bytes are at hand in any order. `count` wraps a stream whose bytes are production in their own right. For tools there are
+    `start_tool` as the desk has it, `file`, which gives a path to the archive (making a file where there was none),
+    `scratch`, which makes a further file, both to be forgotten when the archive is closed, and `tick`, to be called at
+    least every second, which raises Stop when the job has run too long.
     """
 
     name: str
     source: Source
     blob: Blob | None
-    path: str | None
     options: Options
     count: Callable[[Source], Source]
-    notes: list[str] = field(default_factory=list)
+    start_tool: StartTool
+    file: Callable[[], str]
+    scratch: Callable[[], str]
+    tick: Callable[[], None]
 
 
 class Format(Protocol):

@@ -12,14 +12,15 @@ from pipeline.config import Config
 from pipeline.model import Closed, Code, Desk, Done, Outcome, Reason, Reject, Task
 from stages.extract import names, reasons
 from stages.extract.batch import Batch, Files
-from stages.extract.blobs import BlobSource, FileBlob, MemoryBlob, Prefixed
+from stages.extract.blobs import FileBlob, MemoryBlob, Prefixed
 from stages.extract.budget import Budget, Counted, Spent
 from stages.extract.lookahead import Lookahead
-from stages.extract.protocol import Blob, Entry, Format, Kind, Opening, Reader, Refused, Source
+from stages.extract.protocol import Entry, Format, Kind, Reader, Refused
+from stages.extract.scratch import Opener, Scratch
 from stages.extract.take import Taken, Taker
 from stages.handover import Member
 
-HOPELESS = frozenset((Code.ENCRYPTED, Code.CORRUPT, Code.TRUNCATED, Code.UNSUPPORTED, Code.EMPTY))
+HOPELESS = frozenset((Code.ENCRYPTED, Code.CORRUPT, Code.TRUNCATED, Code.UNSUPPORTED, Code.EMPTY, Code.MISSING_VOLUME))
 _PROGRESS_BYTES = 2 << 20
 
 
@@ -55,13 +56,16 @@ class Walk:
         self._batch = Batch(self._files, task.next_seq, config.batch)
         self._pool = ThreadPoolExecutor(2, "inflate")
         self._hashers = ThreadPoolExecutor(2, "hash")
+        self._opener = Opener(desk, task.options, self._budget, self._spend)
         self._taker = Taker(self._files, config.extract.max_member_bytes, self._hashers)
         self._done = self._told = 0
 
     def run(self, form: Format) -> Iterator[Closed]:
         """Yields the batches that fill. Raises Stop when the job can't go on; then `outcome` isn't to be asked."""
+        scratch = Scratch(self._files, self._batch.seq)
         try:
-            reader = form.open(self._opening(self._task.upload.name, self._blob, self._task.upload.path))
+            upload = self._task.upload
+            reader = form.open(self._opener.blob(upload.name, self._blob, upload.path, scratch))
             if reader is None:
                 raise NotAnArchive
             yield from self._walk(reader, self._task.upload.name, 0)
@@ -69,6 +73,7 @@ class Walk:
             self._batch.abandon()
             raise
         finally:
+            scratch.close()
             self._pool.shutdown(cancel_futures=True)
             self._hashers.shutdown(cancel_futures=True)
 
@@ -83,17 +88,6 @@ class Walk:
         if not self._at.good and self._at.bad is not None and self._at.bad.code in HOPELESS and not self._at.varied:
             return Reject(reason=self._at.bad)
         return Done(output=None if self._batch.empty else self._batch.close())
-
-    def _opening(self, name: str, blob: Blob | None, path: str | None, source: Source | None = None) -> Opening:
-        assert blob is not None or source is not None
-        return Opening(
-            name=name,
-            source=source or BlobSource(blob),  # type: ignore[arg-type]
-            blob=blob,
-            path=path,
-            options=self._task.options,
-            count=lambda inner: Counted(inner, self._spend),
-        )
 
     def _walk(self, reader: Reader, path: str, depth: int) -> Iterator[Closed]:
         """Decides every entry of READER, which is the archive PATH."""
@@ -173,8 +167,9 @@ class Walk:
     ) -> Iterator[Closed]:
         """Opens the archive that ENTRY is, and walks it. What turns out to be a document is a member like others."""
         fd = os.open(self._desk.work / taken.file, os.O_RDONLY | os.O_CLOEXEC) if taken.file else -1
+        scratch = Scratch(self._files, self._batch.seq)
         try:
-            reader = self._open_nested(entry, taken, spend, path, fd)
+            reader = self._open_nested(entry, taken, spend, path, fd, scratch)
             if reader is None:
                 self._add(taken, path, entry.notes)
             elif depth + 2 > self._config.extract.max_depth:
@@ -185,22 +180,24 @@ class Walk:
         except Refused as refused:
             self._reject(path, refused.reason, entry.notes)
         finally:
+            scratch.close()
             if fd >= 0:
                 os.close(fd)
             self._discard(taken)
 
     def _open_nested(
-        self, entry: Entry, taken: Taken, spend: Callable[[int], None], path: str, fd: int
+        self, entry: Entry, taken: Taken, spend: Callable[[int], None], path: str, fd: int, scratch: Scratch
     ) -> Reader | None:
         assert taken.format is not None
         assert entry.open is not None
         name = path.rsplit("/", 1)[-1]
         if taken.data is not None:
-            return taken.format.open(self._opening(name, MemoryBlob(taken.data), None))
+            return taken.format.open(self._opener.blob(name, MemoryBlob(taken.data), None, scratch))
         if fd >= 0:
-            return taken.format.open(self._opening(name, FileBlob(fd, taken.size), str(self._desk.work / taken.file)))
+            file = str(self._desk.work / taken.file)
+            return taken.format.open(self._opener.blob(name, FileBlob(fd, taken.size), file, scratch))
         source = Prefixed(taken.head, taken.source) if taken.source is not None else entry.open()
-        return taken.format.open(self._opening(name, None, None, Counted(source, spend)))
+        return taken.format.open(self._opener.stream(name, Counted(source, spend), scratch))
 
     def _add(self, taken: Taken, path: str, notes: tuple[str, ...]) -> None:
         number = self._number()

@@ -6,16 +6,18 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pipeline.model import Reason
 from stages.extract import names, reasons
 from stages.extract.blobs import BlobSource
-from stages.extract.formats import zip_directory, zip_salvage
-from stages.extract.formats.zip_directory import LOCAL, UTF8, Directory, Record
+from stages.extract.formats import sevenzip, zip_directory, zip_entry, zip_salvage
+from stages.extract.formats.zip_directory import ENCRYPTED, LOCAL, UTF8, Directory, Extents, Record
 from stages.extract.formats.zip_entry import UNIX, Checked, entry_name, refusal, unpacked
 from stages.extract.protocol import Blob, Entry, Kind, Opening, Reader, Refused, Source
+from stages.extract.split import Listed, SplitReader
+from stages.extract.tools import Tool, missing
 
 DOCUMENTS = frozenset((b"[Content_Types].xml", b"_rels/.rels", b"META-INF/MANIFEST.MF", b"AndroidManifest.xml",
                        b"Index/Document.iwa"))  # fmt: skip
-DOCUMENT = "document"
 SEEN = 1000  # entries looked at to know a document by its parts
 
 
@@ -39,16 +41,11 @@ class ZipReader:
             yield self._entry(index, record)
 
     def _entry(self, index: int, record: Record) -> Entry:
-        name, notes = entry_name(record, self.encoding)
-        if name.endswith("/") and not record.size:
-            return Entry(index, name, kind=Kind.FOLDER)
-        mode = record.attributes >> 16 if record.system in UNIX else 0
-        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            what = "a symbolic link" if stat.S_ISLNK(mode) else "a device or pipe"
-            return Entry(index, name, kind=Kind.SPECIAL, reason=reasons.unsafe(what), notes=notes)
-        if reason := refusal(record, self.given):
-            return Entry(index, name, reason=reason, notes=notes)
-        return Entry(index, name, lambda: self._open(record), size=record.size, notes=notes)
+        entry = entry_of(index, record, self.encoding)
+        if entry.kind is Kind.FILE:
+            entry.reason = refusal(record, self.given)
+            entry.open = None if entry.reason else lambda: self._open(record)
+        return entry
 
     def _open(self, record: Record) -> Source:
         raw = self.blob.pread(LOCAL.size, record.offset) if record.offset >= 0 else b""
@@ -58,6 +55,52 @@ class ZipReader:
         name_length, extra_length = LOCAL.unpack(raw)[-2:]
         packed = BlobSource(self.blob, record.offset + LOCAL.size + name_length + extra_length, record.packed)
         return Checked(unpacked(record.method, packed), record.size, record.crc)
+
+
+def entry_of(index: int, record: Record, encoding: str | None) -> Entry:
+    """RECORD as an entry, yet without its bytes."""
+    name, notes = entry_name(record, encoding)
+    if name.endswith("/") and not record.size:
+        return Entry(index, name, kind=Kind.FOLDER)
+    mode = record.attributes >> 16 if record.system in UNIX else 0
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        what = "a symbolic link" if stat.S_ISLNK(mode) else "a device or pipe"
+        return Entry(index, name, kind=Kind.SPECIAL, size=record.size, reason=reasons.unsafe(what), notes=notes)
+    return Entry(index, name, size=record.size, notes=notes)
+
+
+@dataclass(frozen=True, slots=True)
+class ZipArchive:
+    """A zip for the program 7zz, since entries in it need that; the list is ours."""
+
+    opening: Opening
+    path: str
+    blob: Blob
+    directory: Directory
+    encoding: str | None
+
+    @property
+    def given(self) -> bool:
+        """The job has a password."""
+        return self.opening.options.password is not None
+
+    def list(self) -> Iterator[Listed]:
+        """The table of contents, in its order, which is also that of 7zz's stream."""
+        for record in zip_directory.records(self.blob, self.directory):
+            entry = entry_of(-1, record, self.encoding)
+            one = Listed(entry.name, entry.name, record.size, zip_entry.crc_of(record), entry.kind, notes=entry.notes)
+            one.encrypted = bool(record.flags & ENCRYPTED)
+            one.reason = entry.reason or zip_entry.unknown(record)
+            one.present = entry.kind is not Kind.FOLDER and zip_entry.unknown(record) is None
+            yield one
+
+    def unpack(self, without: str | None) -> Tool:
+        """`7zz x -so`."""
+        return sevenzip.SevenArchive(self.opening, self.path, "zip").unpack(without)
+
+    def failed(self, code: int) -> Reason | None:
+        """Every entry is held against its checksum, or 7zz has held it against its seal and says so by 2."""
+        return reasons.corrupt("the program that unpacks it reports errors in it") if code > 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +116,47 @@ class Zip:
 
     def open(self, opening: Opening) -> Reader | None:
         """A reader; None for documents that are zips inside. Raises Refused for overlapping entries."""
-        blob = opening.blob
+        blob, given = opening.blob, opening.options.password is not None
         assert blob is not None
         if _is_document_by_head(blob):
             return None
         directory = zip_directory.find(blob)
         if directory is None:
-            return zip_salvage.SalvageReader(blob, opening.options.password is not None)
-        encoding = _survey(blob, directory)
-        if encoding == DOCUMENT:
+            return zip_salvage.SalvageReader(blob, given)
+        found = _survey(blob, directory, given)
+        if found.document:
             return None
-        zip_directory.check(blob, directory)
-        return ZipReader(blob, directory, encoding, opening.options.password is not None)
+        found.extents.check(blob.size)
+        encoding = names.guess(found.odd_names) if found.odd_names else None
+        if found.needs_tool and missing("7zz", "it") is None:
+            return SplitReader(ZipArchive(opening, opening.file(), blob, directory, encoding), opening.scratch)
+        return ZipReader(blob, directory, encoding, given)
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What a look at the whole table of contents gave."""
+
+    extents: Extents
+    odd_names: list[bytes]
+    document: bool = False
+    needs_tool: bool = False
+
+
+def _survey(blob: Blob, directory: Directory, given: bool) -> _Survey:
+    found = _Survey(Extents(), [])
+    try:
+        for count, record in enumerate(zip_directory.records(blob, directory)):
+            if count < SEEN and record.name in DOCUMENTS:
+                found.document = True
+                return found
+            found.extents.add(record)
+            if not record.name.isascii() and not record.flags & UTF8 and len(found.odd_names) < SEEN:
+                found.odd_names += [record.name] if not _is_utf8(record.name) else []
+            found.needs_tool = found.needs_tool or zip_entry.needs_tool(record, given)
+    except Refused:
+        pass  # said in its place when the entries are read
+    return found
 
 
 def _is_document_by_head(blob: Blob) -> bool:
@@ -97,22 +169,6 @@ def _is_document_by_head(blob: Blob) -> bool:
     if name == b"mimetype" and fields[3] == 0:
         return head[LOCAL.size + fields[9] + fields[10] :].startswith(b"application/")
     return name in DOCUMENTS or name == b"META-INF/"
-
-
-def _survey(blob: Blob, directory: Directory) -> str | None:
-    """DOCUMENT, or the encoding in which the names read best, None where all are UTF-8."""
-    odd: list[bytes] = []
-    try:
-        for count, record in enumerate(zip_directory.records(blob, directory)):
-            if record.name in DOCUMENTS:
-                return DOCUMENT
-            if not record.name.isascii() and not record.flags & UTF8:
-                odd.append(record.name)
-            if count >= SEEN:
-                break
-    except Refused:
-        pass  # said in its place when the entries are read
-    return names.guess(odd) if any(not _is_utf8(name) for name in odd) else None
 
 
 def _is_utf8(raw: bytes) -> bool:

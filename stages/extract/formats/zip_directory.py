@@ -163,30 +163,33 @@ def unicode_name(record: Record) -> str | None:
         return None
 
 
-def check(blob: Blob, directory: Directory) -> None:
-    """Raises Refused where entries share bytes, or claim more of them together than there are."""
-    starts, ends, total, last, in_order = array("Q"), array("Q"), 0, 0, True
-    try:
-        for record in records(blob, directory):
-            start, end = record.offset, record.offset + LOCAL.size + len(record.name) + record.packed
-            if not 0 <= start < end < 1 << 63:
-                continue
-            total += record.packed
-            in_order = in_order and start >= last
-            last = end
-            starts.append(start)
-            ends.append(end)
-    except Refused:
-        pass  # said again, in its place, when the entries are read
-    if total > blob.size:
-        raise Refused(reasons.overlap(f"{total:,} packed bytes in a file of {blob.size:,}"))
-    if not in_order:
-        _check_any_order(starts, ends)
+class Extents:
+    """Where the packed entries lie, gathered one by one to see that none shares bytes with another."""
 
+    def __init__(self) -> None:
+        self._starts = array("Q")
+        self._ends = array("Q")
+        self._in_order = True
+        self._packed = 0
 
-def _check_any_order(starts: array[int], ends: array[int]) -> None:
-    reached = 0
-    for i in sorted(range(len(starts)), key=starts.__getitem__):
-        if starts[i] < reached:
-            raise Refused(reasons.overlap(f"at byte {starts[i]:,}"))
-        reached = ends[i]
+    def add(self, record: Record) -> None:
+        """Notes where RECORD lies."""
+        start, end = record.offset, record.offset + LOCAL.size + len(record.name) + record.packed
+        if not 0 <= start < end < 1 << 63:
+            return
+        self._packed += record.packed
+        self._in_order = self._in_order and (not self._ends or start >= self._ends[-1])
+        self._starts.append(start)
+        self._ends.append(end)
+
+    def check(self, size: int) -> None:
+        """Raises Refused where entries share bytes, or claim more of them together than the SIZE of the file."""
+        if self._packed > size:
+            raise Refused(reasons.overlap(f"{self._packed:,} packed bytes in a file of {size:,}"))
+        if self._in_order:
+            return
+        reached = 0
+        for i in sorted(range(len(self._starts)), key=self._starts.__getitem__):
+            if self._starts[i] < reached:
+                raise Refused(reasons.overlap(f"at byte {self._starts[i]:,}"))
+            reached = self._ends[i]

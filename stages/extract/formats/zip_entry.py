@@ -11,18 +11,57 @@ from isal import igzip_lib, isal_zlib
 from pipeline.model import Reason
 from stages.extract import names, reasons
 from stages.extract.formats import zip_directory
-from stages.extract.formats.single import FEED, Decompressor, zstandard
+from stages.extract.formats.single import FEED, MAX_WINDOW, Decompressor, zstandard
 from stages.extract.formats.zip_directory import ENCRYPTED, UTF8, Record
 from stages.extract.protocol import Refused, Source
+from stages.extract.tools import missing
 
 WINDOWS, UNIX = (0, 10, 11, 14), (3, 19)  # systems an entry was made on, as the format numbers them
-METHODS: dict[int, tuple[str, Callable[[], Decompressor]]] = {
-    8: ("deflate", lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)),
-    12: ("bzip2", bz2.BZ2Decompressor),
-    93: ("zstd", zstandard),
-    95: ("xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ)),
+
+
+class ZipLzma:
+    """LZMA as zip has it: a version, the coder's properties, then a raw stream."""
+
+    def __init__(self) -> None:
+        self._stream: lzma.LZMADecompressor | None = None
+        self._head = b""
+        self.unused_data = b""
+
+    @property
+    def eof(self) -> bool:
+        """The stream has ended, which it doesn't always say."""
+        return self._stream is not None and self._stream.eof
+
+    @property
+    def needs_input(self) -> bool:
+        """Nothing more comes out before something is put in."""
+        return self._stream is None or self._stream.needs_input
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """What comes out for DATA."""
+        if self._stream is not None:
+            return self._stream.decompress(data, max_length)
+        self._head += data
+        if len(self._head) < 9:
+            return b""
+        size = int.from_bytes(self._head[2:4], "little")
+        bits, dictionary = self._head[4], int.from_bytes(self._head[5:9], "little")
+        if size != 5 or bits >= 225 or dictionary > MAX_WINDOW:
+            raise lzma.LZMAError
+        coder = {"id": lzma.FILTER_LZMA1, "dict_size": dictionary}
+        coder |= {"lc": bits % 9, "lp": bits // 9 % 5, "pb": bits // 45}
+        self._stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[coder])
+        return self._stream.decompress(self._head[9:], max_length)
+
+
+METHODS: dict[int, Callable[[], Decompressor]] = {
+    8: lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE),
+    12: bz2.BZ2Decompressor,
+    14: ZipLzma,
+    93: zstandard,
+    95: lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ),
 }
-OTHERS = {1: "shrink", 2: "reduce", 6: "implode", 9: "deflate64", 14: "lzma", 97: "wavpack", 98: "ppmd", 99: "AES"}
+OTHERS = {1: "shrink", 6: "implode", 9: "deflate64", 98: "ppmd", 99: "AES"}  # which 7zz opens
 
 
 class Stored:
@@ -45,7 +84,7 @@ class Inflated:
         while not stream.eof:
             fed = b""
             if stream.needs_input and not (fed := self._packed.read(FEED)):
-                raise Refused(reasons.truncated("its packed data breaks off"))
+                return b""  # not all streams say that they end; whether this one should have is told by its size
             try:
                 data = stream.decompress(fed, size)
             except Exception as error:  # each library has its own
@@ -81,16 +120,36 @@ class Checked:
 
 def unpacked(method: int, packed: Source) -> Source:
     """PACKED as METHOD (one that can be read) unpacks it."""
-    return Stored(packed) if method == 0 else Inflated(packed, METHODS[method][1]())
+    return Stored(packed) if method == 0 else Inflated(packed, METHODS[method]())
 
 
 def refusal(record: Record, given: bool) -> Reason | None:
-    """Why RECORD can't be opened; GIVEN tells whether the job has a password."""
+    """Why RECORD can't be opened by us alone; GIVEN tells whether the job has a password."""
     if record.flags & ENCRYPTED:
-        return reasons.encrypted(given)
+        return missing("7zz", "an encrypted zip") if given else reasons.encrypted(False)
     if record.method and record.method not in METHODS:
-        return reasons.unsupported(f"zip method {OTHERS.get(record.method, record.method)}")
+        return unknown(record) or missing("7zz", f"the zip method {OTHERS[record.method]}")
     return None
+
+
+def needs_tool(record: Record, given: bool) -> bool:
+    """Whether 7zz opens RECORD and we can't."""
+    if record.flags & ENCRYPTED:
+        return given
+    return record.method in OTHERS
+
+
+def unknown(record: Record) -> Reason | None:
+    """Why nobody opens RECORD."""
+    if record.method == 0 or record.method in METHODS or record.method in OTHERS:
+        return None
+    return reasons.unsupported(f"it is packed by zip method {record.method}")
+
+
+def crc_of(record: Record) -> int | None:
+    """The checksum, where there is one: AES entries of the second kind have a seal of their own instead."""
+    sealed = record.method == 99 and zip_directory.extra_field(record.extra, 0x9901)[:2] == b"\2\0"
+    return None if sealed else record.crc
 
 
 def entry_name(record: Record, encoding: str | None) -> tuple[str, tuple[str, ...]]:

@@ -1,0 +1,145 @@
+"""7z, and what else the program 7zz reads for us: cab, iso, arj, lzh, xar, rpm, wim. It lists and unpacks, we split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.model import Reason
+from stages.extract import names, reasons
+from stages.extract.protocol import Kind, Opening, Reader, Refused
+from stages.extract.split import Listed, SplitReader
+from stages.extract.tools import Tool, lines, missing
+
+MEMORY = "-smemx1g"  # an archive that asks for more memory than this is refused by 7zz itself
+MARKS: tuple[tuple[int, bytes, str, str], ...] = (
+    # offset, bytes, 7zz's name of the type, what people call it
+    (0, b"7z\xbc\xaf\x27\x1c", "7z", "7z"),
+    (0, b"MSCF\0\0\0\0", "cab", "cab"),
+    (0, b"xar!\x00\x1c", "xar", "xar"),
+    (0, b"MSWIM\0\0\0", "wim", "wim"),
+    (0, b"\xed\xab\xee\xdb", "rpm", "rpm"),
+    (32769, b"CD001", "iso", "iso"),
+)
+_NO = frozenset("lbcps")  # what a mode string starts with for links, devices, pipes and sockets
+
+
+def type_of(head: bytes) -> tuple[str, str] | None:
+    """7zz's type of what starts with HEAD and what people call it."""
+    for offset, mark, kind, title in MARKS:
+        if head[offset : offset + len(mark)] == mark:
+            return kind, title
+    if head[2:5] in (b"-lh", b"-lz") and head[6:7] == b"-" and len(head) > 21 and head[20] in b"\0\1\2\3":
+        return "lzh", "lzh"
+    if head[:2] == b"\x60\xea" and len(head) > 10 and 0 < int.from_bytes(head[2:4], "little") <= 2600 and head[10] == 2:
+        return "arj", "arj"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class SevenZip:
+    """The family."""
+
+    title: str = "7z"
+    seeks: bool = True
+
+    def matches(self, head: bytes) -> bool:
+        """By the marks above."""
+        return type_of(head) is not None
+
+    def open(self, opening: Opening) -> Reader:
+        """A reader. Raises Refused where 7zz isn't installed or can't list it."""
+        assert opening.blob is not None
+        kind = type_of(opening.blob.pread(36 << 10, 0))
+        if kind is None:
+            raise Refused(reasons.corrupt("it no longer starts as it did"))
+        if reason := missing("7zz", f"a {kind[1]} archive"):
+            raise Refused(reason)
+        return SplitReader(SevenArchive(opening, opening.file(), kind[0]), opening.scratch)
+
+
+@dataclass(frozen=True, slots=True)
+class SevenArchive:
+    """An archive at PATH of 7zz's type KIND."""
+
+    opening: Opening
+    path: str
+    kind: str
+
+    @property
+    def given(self) -> bool:
+        """The job has a password."""
+        return self.opening.options.password is not None
+
+    def list(self) -> Iterator[Listed]:
+        """What `7zz l -slt` says, block by block. It writes control characters in names as `_`, so that no name can
+        pretend to be more than one line."""
+        tool = self.start("l", "-slt", "-ba", "-bse1")
+        fields: dict[str, str] = {}
+        words: list[str] = []
+        try:
+            for line in lines(tool):
+                key, found, value = line.partition(" = ")
+                if found and key:
+                    fields[key] = value
+                elif line.endswith(" ="):
+                    fields[line[:-2]] = ""
+                elif line:
+                    words.append(line[:200])
+                    del words[20:]
+                elif "Path" in fields:
+                    yield listed(fields)
+                    fields = {}
+            if "Path" in fields:
+                yield listed(fields)
+            code = tool.finish()
+        finally:
+            tool.close()
+        if code > 1 or code < 0:
+            raise Refused(self._trouble("\n".join(words)))
+
+    def unpack(self, without: str | None) -> Tool:
+        """`7zz x -so`."""
+        return self.start("x", "-so", "-bse0", *(("-spd", "-scsUTF-8", f"-x@{without}") if without else ()))
+
+    def failed(self, code: int) -> Reason | None:
+        """2 is damage; 1 a warning, such as bytes after the archive."""
+        return reasons.corrupt("the program that unpacks it reports errors in it") if code > 1 else None
+
+    def start(self, command: str, *switches: str) -> Tool:
+        """Starts 7zz on the archive."""
+        argv = ("7zz", command, *switches, "-bso1" if command == "l" else "-bso0", "-bsp0", f"-t{self.kind}")
+        argv += ("-sccUTF-8", MEMORY, "--", self.path)
+        return Tool(self.opening.start_tool, argv, self.opening.options.password or "", self.opening.tick)
+
+    def _trouble(self, words: str) -> Reason:
+        """What 7zz's WORDS mean."""
+        if "assword" in words:
+            return reasons.encrypted(self.given)
+        if "Unexpected end" in words:
+            return reasons.truncated("its table of contents breaks off or is missing")
+        return reasons.corrupt("its table of contents can't be read")
+
+
+def listed(fields: dict[str, str]) -> Listed:
+    """A member from 7zz's FIELDS."""
+    raw = fields["Path"]
+    name, notes = names.decode(raw.encode("utf-8", "surrogateescape"))
+    attributes = fields.get("Attributes", "")
+    mode = attributes.rsplit(" ", 1)[-1]
+    one = Listed(name, raw, notes=notes, block=fields.get("Block", ""), encrypted=fields.get("Encrypted") == "+")
+    if size := fields.get("Size", ""):
+        one.size = int(size) if size.isdigit() else -1
+    if crc := fields.get("CRC", ""):
+        one.crc = int(crc, 16)
+    if fields.get("Folder") == "+" or attributes.startswith("D") or mode.startswith("d"):
+        one.kind, one.present = Kind.FOLDER, False
+    elif fields.get("Symbolic Link") or fields.get("Hard Link") or (len(mode) == 10 and mode[0] in _NO):
+        what = (
+            "a hard link" if fields.get("Hard Link") else "a symbolic link" if "l" in mode[:1] else "a device or link"
+        )
+        one.kind, one.reason = Kind.SPECIAL, reasons.unsafe(what)
+    return one
+
+
+FORMAT = SevenZip()

@@ -35,12 +35,14 @@ class Queue:
         for waiting in self._by_job.values():
             yield from waiting
 
-    def has_room(self, size: int) -> bool:
-        """Whether a batch of SIZE bytes may be reserved: within both bounds, or the queue is empty."""
+    def has_room(self, size: int, share: float = 1.0) -> bool:
+        """Whether a batch of SIZE bytes may be reserved: within SHARE of both bounds, or the queue is empty."""
         used = self.batches + self.reserved
         if used == 0:
             return True
-        return used < self._limits.batches and self.bytes + self.reserved_bytes + size <= self._limits.bytes
+        if used >= self._limits.batches * share:
+            return False
+        return self.bytes + self.reserved_bytes + size <= self._limits.bytes * share
 
     def share_left(self, job: int) -> bool:
         """Whether JOB fills less than its share of the places."""

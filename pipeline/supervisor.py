@@ -407,7 +407,10 @@ class Supervisor:
         """Lets the running batches finish, up to `stop_timeout_s`; a second signal stops at once."""
         deadline = time.monotonic() + self._config.stop_timeout_s
         for worker in self._workers.values():
-            worker.send([Stop()])
+            if self._scheduler.stages[worker.stage].in_hand:
+                worker.send([Stop()])
+            else:
+                worker.kill("the end of the run")  # it has nothing to finish, and may still be starting
         while self._signals.stops < 2 and time.monotonic() < deadline and any(w.pid for w in self._workers.values()):
             self._hear(self._selector.select(0.05))
             self._scheduler.clock = time.monotonic()

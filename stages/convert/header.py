@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from stages.convert.kinds import TEXT, Kind, classify, join, join_all
 
 _BELOW = 12  # records compared with the first one,
+_TOP = 20  # rows in which a table has begun
 _END = 4  # and some from the sample's end
 
 
@@ -35,16 +38,32 @@ def decide(rows: Sequence[Sequence[str]]) -> Header:
     if not filled:
         return Header((), len(rows), False, 0.0)
     width = _width([rows[index] for index in filled])
-    first = _first(rows, filled, width)
+    looks = [_look(rows, filled, first, width) for first in _starts(rows, filled, width)]
+    best = looks[0]
+    for look in looks[1:]:
+        best = look if look.vote >= best.vote + 1 else best
+    first, kinds = best.first, best.kinds
+    confidence = round(min(1.0, 0.5 + abs(best.vote) / 8), 3)
+    if best.vote < 0:
+        kinds = tuple(join(kind, classify(cell)) for kind, cell in zip(kinds, rows[first], strict=False))
+        return Header(unique_names([""] * width), first, False, confidence, kinds)
+    return Header(_header_names(rows[first], best.below, width), first + 1, True, confidence, kinds)
+
+
+class _Look(NamedTuple):
+    """What speaks for a header at row FIRST: the vote, the rows below, and their columns' kinds."""
+
+    first: int
+    vote: float
+    below: list[Sequence[str]]
+    kinds: tuple[Kind, ...]
+
+
+def _look(rows: Sequence[Sequence[str]], filled: Sequence[int], first: int, width: int) -> _Look:
     below = [rows[index] for index in filled if index > first and len(rows[index]) == width]
     columns = _columns(below[:_BELOW] + below[_BELOW:][-_END:], width)
     kinds = tuple(map(join_all, columns))
-    vote = _vote(rows[first], columns, kinds)
-    confidence = round(min(1.0, 0.5 + abs(vote) / 8), 3)
-    if vote < 0:
-        kinds = tuple(join(kind, classify(cell)) for kind, cell in zip(kinds, rows[first], strict=False))
-        return Header(unique_names([""] * width), first, False, confidence, kinds)
-    return Header(_header_names(rows[first], below, width), first + 1, True, confidence, kinds)
+    return _Look(first, _vote(rows[first], columns, kinds), below, kinds)
 
 
 def _columns(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
@@ -52,20 +71,33 @@ def _columns(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:
-    """The width that most rows have; of two as common, the larger."""
+    """The first row's width where others share it: it may be a header, and any number of records may be bad. Else the
+    width that most rows have; of two as common, the larger."""
     widths = Counter(map(len, rows))
+    first = len(rows[0])
+    if first > 1 and widths[first] > max(2, len(rows) // 10):
+        return first
     return max(widths, key=lambda width: (widths[width], width))
 
 
-def _first(rows: Sequence[Sequence[str]], filled: Sequence[int], width: int) -> int:
-    """The first row that is part of the table: what stands before is a title or the like."""
+def _starts(rows: Sequence[Sequence[str]], filled: Sequence[int], width: int) -> list[int]:
+    """Where the table may start: at the first row that is no title or the like, after that if it's not filled, or after
+    a blank line near the top."""
     typical = sorted(sum(map(bool, map(str.strip, rows[index]))) for index in filled)[len(filled) // 2]
-    for index in filled:
-        cells = sum(1 for cell in rows[index] if cell.strip())
-        is_title = cells == 1 and typical >= 3
-        if len(rows[index]) >= width - 1 and not is_title and not rows[index][0].startswith("#"):
-            return index
-    return filled[0]
+    starts = [index for index in filled[:_TOP] if not _is_preface(rows[index], width, typical)][:1] or [filled[0]]
+    for before, after in itertools.pairwise(filled[:_TOP]):
+        is_apart = after > before + 1 or (before == starts[0] and not all(map(str.strip, rows[before])))
+        if is_apart and after > starts[0] and len(rows[after]) >= width - 1:
+            starts.append(after)
+    return starts
+
+
+def _is_preface(row: Sequence[str], width: int, typical: int) -> bool:
+    """Whether ROW is a title or a comment above a table of WIDTH columns, TYPICAL of them filled."""
+    cells = sum(1 for cell in row if cell.strip())
+    if row[0].startswith("#") and len(row) != width:
+        return True
+    return len(row) < width - (width > 2) or (cells == 1 and typical >= 3)
 
 
 def _header_names(first: Sequence[str], below: Sequence[Sequence[str]], width: int) -> tuple[str, ...]:

@@ -27,7 +27,8 @@ class StandInTaken(Exception):
 class Written(msgspec.Struct, frozen=True):
     """How a file is written: any delimiter, a quote or none, an escape, what ends its lines.
 
-    `is_padded` says that blanks around a field aren't part of it, `is_collapsed` that many blanks are one delimiter.
+    `is_padded` says that blanks around a field aren't part of it, `is_collapsed` that many blanks are one delimiter,
+    `is_boxed` that rules are drawn between records, and bars perhaps around them, as on a screen.
     """
 
     delimiter: bytes
@@ -36,6 +37,7 @@ class Written(msgspec.Struct, frozen=True):
     line_end: bytes = b"\n"
     is_padded: bool = False
     is_collapsed: bool = False
+    is_boxed: bool = False
 
 
 class Normal(msgspec.Struct, frozen=True):
@@ -47,6 +49,7 @@ class Normal(msgspec.Struct, frozen=True):
     restore: tuple[tuple[str, str], ...] = ()
     stand_ins: tuple[bytes, ...] = ()
     is_collapsed: bool = False
+    is_boxed: bool = False
 
     def apply(self, text: bytes) -> bytes:
         """TEXT as the engine's dialect has it. Raises StandInTaken."""
@@ -57,9 +60,14 @@ class Normal(msgspec.Struct, frozen=True):
             text = text.replace(old, new)
         if self.is_collapsed:
             text = _MANY.sub(b" ", _EDGES.sub(b"", text))
+        if self.is_boxed:
+            text = _BARS.sub(b"", BOX.sub(b"", text))
         return text
 
 
+# A rule between records: +----+----+, |---|:--:|, ----+----. It becomes a blank line.
+BOX = re.compile(rb"^[ ]*(?=[-+|:= ]*-{3})[-+|:= ]+(?=\r?$)", re.MULTILINE)
+_BARS = re.compile(rb"^\|[ ]?|[ ]?\|(?=\r?$)", re.MULTILINE)
 _EDGES = re.compile(rb"^ +| +(?=\r?$)", re.MULTILINE)
 _MANY = re.compile(rb" {2,}")
 
@@ -81,7 +89,9 @@ def normal(written: Written, taken: frozenset[bytes] = frozenset()) -> Normal:
         delimiter = _stand_in(written.delimiter, free, steps, swaps)
     restore = tuple((mark.decode(), text.decode()) for mark, text in swaps)
     dialect = Dialect(delimiter, written.quote, written.is_padded)
-    return Normal(dialect, tuple(steps), restore, tuple(mark for mark, _text in swaps), written.is_collapsed)
+    return Normal(
+        dialect, tuple(steps), restore, tuple(mark for mark, _text in swaps), written.is_collapsed, written.is_boxed
+    )
 
 
 def _stand_in(

@@ -62,10 +62,17 @@ def read_record(text: bytes, start: int, dialect: Dialect, width: int) -> Record
         other = _read(text, start, pattern, dialect)
         if len(other.fields) == width and not _has_open_quote(other.fields, dialect):
             return Record(other.fields, other.end, False)
-    if by_rules.is_regular and by_rules.end <= _line_end(text, start):
+    line_end = _line_end(text, start)
+    if by_rules.is_regular and (by_rules.end <= line_end or not _swallows(text, line_end, dialect, width)):
         return by_rules
     fields = _read(text, start, patterns.lenient, dialect).fields
-    return Record(fields, _line_end(text, start), False, _has_open_quote(fields, dialect))
+    return Record(fields, line_end, False, _has_open_quote(fields, dialect))
+
+
+def _swallows(text: bytes, start: int, dialect: Dialect, width: int) -> bool:
+    """Whether the line at START, which a quote opened before it encloses, is a good record by itself."""
+    record = _read(text, start, _patterns(dialect).strict, dialect)
+    return record.is_regular and len(record.fields) == width and record.end == _line_end(text, start)
 
 
 def _has_open_quote(fields: list[bytes], dialect: Dialect) -> bool:

@@ -92,7 +92,9 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 T = TypeVar("T", FileList, Results)
 
 _encoder = msgspec.msgpack.Encoder()
-_decoders = {kind: msgspec.msgpack.Decoder(kind) for kind in (FileList, Results)}
+_decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {
+    kind: msgspec.msgpack.Decoder(kind) for kind in (FileList, Results)
+}
 
 
 def pack(value: FileList | Results, work: Path, name: str) -> tuple[bytes, tuple[str, ...]]:
@@ -109,4 +111,5 @@ def unpack(payload: bytes, kind: type[T], work: Path) -> T:
     if not payload:
         return kind(members=())
     data = payload[1:] if payload[0] == 0 else (work / payload[1:].decode()).read_bytes()
-    return _decoders[kind].decode(data)
+    found: T = _decoders[kind].decode(data)
+    return found

@@ -134,7 +134,7 @@ class SplitReader:
             return
         locked = files = 0
         for listed in self._archive.list():
-            files += listed.present
+            files += listed.present and listed.size != 0
             locked += listed.present and listed.encrypted
         if locked and locked == files:
             raise Refused(reasons.encrypted(False))

@@ -26,7 +26,7 @@ _PROGRESS_BYTES = 2 << 20
 
 class Checkpoint(msgspec.Struct, array_like=True):
     """Where a restart goes on: `position` is the next entry's index at each level of nesting, outermost first;
-    `good` whether any member was taken yet and `bad` the first reason why one wasn't."""
+    `good` whether any member with a byte in it was taken yet and `bad` the first reason why one wasn't."""
 
     position: list[int] = []
     spent: Spent = msgspec.field(default_factory=Spent)
@@ -207,7 +207,7 @@ class Walk:
         else:
             self._batch.add_file(member, taken.file)
             taken.file = ""  # the batch's now
-        self._at.good = True
+        self._at.good = self._at.good or taken.size > 0
 
     def _reject(self, path: str, reason: Reason, notes: tuple[str, ...]) -> None:
         self._batch.add_rejected(self._number(), path, reason, notes)

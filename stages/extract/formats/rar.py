@@ -40,12 +40,13 @@ class Rar:
         return SplitReader(RarArchive(opening, opening.file()), opening.scratch)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RarArchive:
-    """An archive, or the first of its volumes, at PATH."""
+    """An archive, or the first of its VOLUMES, at PATH."""
 
     opening: Opening
     path: str
+    volumes: bool = False
 
     @property
     def given(self) -> bool:
@@ -56,13 +57,18 @@ class RarArchive:
         """What `unrar vt -v` says of each member, and Refused for what it complains of."""
         tool = self._start("vt", "-v")
         words: list[str] = []
+        ratio = ""
         try:
             for fields in _records(lines(tool), words):
+                ratio = fields.get("Ratio", "")
+                self.volumes = self.volumes or any(_detail(word) and "volume" in word for word in words)
                 if (one := listed(fields)) is not None:
                     yield one
             code = tool.finish()
         finally:
             tool.close()
+        if ratio in ("-->", "<->"):
+            raise Refused(_missing_volume("the archive goes on in a volume that isn't here"))
         if (reason := self._trouble(code, "\n".join(words))) is not None:
             raise Refused(reason)
 
@@ -71,12 +77,12 @@ class RarArchive:
         return self._start("p", "-inul", *((f"-x@{without}",) if without else ()))
 
     def failed(self, code: int) -> Reason | None:
-        """Anything but 0 and 1 is damage of some kind."""
-        return (
-            reasons.corrupt(_FAILURES.get(code, "the program that unpacks it reports errors in it"))
-            if code > 1
-            else None
-        )
+        """Anything but 0 and 1 is damage of some kind; the words that would tell more don't reach us."""
+        if code <= 1:
+            return None
+        if self.volumes:
+            return _missing_volume("the archive goes on in a volume that isn't here, or that is damaged")
+        return reasons.corrupt(_FAILURES.get(code, "the program that unpacks it reports errors in it"))
 
     def _start(self, command: str, *switches: str) -> Tool:
         """Starts unrar, which takes its password as the first line of its input where `-p` asks for one."""
@@ -88,8 +94,6 @@ class RarArchive:
     def _trouble(self, code: int, words: str) -> Reason | None:
         if "encrypted headers" in words and code:
             return reasons.encrypted(self.given)
-        if "Cannot find volume" in words:
-            return _missing_volume("the archive goes on in a volume that isn't here")
         if "Unexpected end of archive" in words:
             return reasons.truncated("the archive breaks off")
         if code > 1:

@@ -15,6 +15,7 @@ MEMORY = "-smemx1g"  # an archive that asks for more memory than this is refused
 MARKS: tuple[tuple[int, bytes, str, str], ...] = (
     # offset, bytes, 7zz's name of the type, what people call it
     (0, b"7z\xbc\xaf\x27\x1c", "7z", "7z"),
+    (0, b"\x1f\x9d\x90", "z", "Z"),
     (0, b"MSCF\0\0\0\0", "cab", "cab"),
     (0, b"xar!\x00\x1c", "xar", "xar"),
     (0, b"MSWIM\0\0\0", "wim", "wim"),
@@ -55,16 +56,17 @@ class SevenZip:
             raise Refused(reasons.corrupt("it no longer starts as it did"))
         if reason := missing("7zz", f"a {kind[1]} archive"):
             raise Refused(reason)
-        return SplitReader(SevenArchive(opening, opening.file(), kind[0]), opening.scratch)
+        return SplitReader(SevenArchive(opening, opening.file(), *kind), opening.scratch)
 
 
 @dataclass(frozen=True, slots=True)
 class SevenArchive:
-    """An archive at PATH of 7zz's type KIND."""
+    """An archive at PATH of 7zz's type KIND, which people call TITLE."""
 
     opening: Opening
     path: str
     kind: str
+    title: str
 
     @property
     def given(self) -> bool:
@@ -74,6 +76,9 @@ class SevenArchive:
     def list(self) -> Iterator[Listed]:
         """What `7zz l -slt` says, block by block. It writes control characters in names as `_`, so that no name can
         pretend to be more than one line."""
+        if self.kind == "z":  # one file, of which the list tells nothing
+            yield Listed(names.inner(self.opening.name), "")
+            return
         tool = self.start("l", "-slt", "-ba", "-bse1")
         fields: dict[str, str] = {}
         words: list[str] = []

@@ -96,7 +96,7 @@ class ZipArchive:
 
     def unpack(self, without: str | None) -> Tool:
         """`7zz x -so`."""
-        return sevenzip.SevenArchive(self.opening, self.path, "zip").unpack(without)
+        return sevenzip.SevenArchive(self.opening, self.path, "zip", "zip").unpack(without)
 
     def failed(self, code: int) -> Reason | None:
         """Every entry is held against its checksum, or 7zz has held it against its seal and says so by 2."""

@@ -11,7 +11,7 @@ from isal import igzip_lib, isal_zlib
 from pipeline.model import Reason
 from stages.extract import names, reasons
 from stages.extract.formats import zip_directory
-from stages.extract.formats.single import FEED, MAX_WINDOW, Decompressor, zstandard
+from stages.extract.formats.codecs import FEED, MAX_WINDOW, Decompressor, zstandard
 from stages.extract.formats.zip_directory import ENCRYPTED, UTF8, Record
 from stages.extract.protocol import Refused, Source
 from stages.extract.tools import missing

@@ -24,10 +24,12 @@ class RejectedRecord(msgspec.Struct, frozen=True, kw_only=True):
     byte: int
     reason: str
     raw: bytes
+    file: str = ""  # the member, in a table of more than one
 
     def as_json(self) -> bytes:
         """One line of NDJSON; the raw bytes exact, as text where they are UTF-8, else as base64."""
-        entry: dict[str, Any] = {"line": self.line, "byte": self.byte, "reason": self.reason}
+        entry: dict[str, Any] = {"file": self.file} if self.file else {}
+        entry |= {"line": self.line, "byte": self.byte, "reason": self.reason}
         try:
             entry["raw"] = self.raw.decode()
         except UnicodeDecodeError:

@@ -27,6 +27,7 @@ class Block(msgspec.Struct):
     repaired: int = 0
     blank: int = 0
     files: pl.Series | None = None  # which file each row is from, where a block holds more than one
+    left_out: list[int] = []  # where the records start that are no rows
 
 
 class Splitter:
@@ -137,6 +138,7 @@ class _Edit:
         self._rejects: list[RejectedRecord] = []
         self._repaired = 0
         self._blank = 0
+        self._left_out: list[int] = []
 
     def take(self, data: bytes, start: int, end: int, delimiters: int, is_blank: bool) -> None:
         """One odd record of regular DATA, from START up to its line feed at END."""
@@ -146,6 +148,7 @@ class _Edit:
         content = data[start:end].removesuffix(b"\r")
         if is_blank:
             self._blank += 1
+            self._left_out.append(self._start + start)
         elif excess < 0:
             self._keep(content + delimiter * -excess)
         elif content.endswith(delimiter * excess):
@@ -178,6 +181,7 @@ class _Edit:
         self._pieces.append(content + b"\n")
 
     def _reject(self, start: int, end: int, reason: str) -> None:
+        self._left_out.append(start)
         line, byte = self._lines.locate(start)
         raw = self._lines.raw(start, end)
         self._rejects.append(RejectedRecord(line=line, byte=byte, reason=f"malformed: {reason}", raw=raw))
@@ -187,5 +191,11 @@ class _Edit:
         self._pieces.append(data[self._copied :])
         read = records - self._blank
         return Block(
-            b"".join(self._pieces), read - len(self._rejects), read, self._rejects, self._repaired, self._blank
+            b"".join(self._pieces),
+            rows=read - len(self._rejects),
+            read=read,
+            rejects=self._rejects,
+            repaired=self._repaired,
+            blank=self._blank,
+            left_out=self._left_out,
         )

@@ -78,14 +78,26 @@ def make_plan(source: Source, head: Head) -> Plan | Reading:
     if found is None:
         return Reading(reason=reasons.corrupt("its name says a table of text, but its bytes aren't text"))
     first = next(encoding.chunks(source, found, encoding.HEAD))
-    choice = dialect.choose(first.text, is_whole=first.is_last)
+    plan = _plan_of(first.text, found, is_whole=first.is_last)
+    if plan is None:
+        return Reading(reason=reasons.no_records("it has only blank lines"))
+    if head.suffix not in SUFFIXES and (plan.header.width < 2 or plan.facts["dialect_confidence"] < 0.5):
+        return Reading()
+    return plan
+
+
+def make_plan_of(text: bytes) -> Plan | None:
+    """How to read TEXT, which is UTF-8 or isn't planned for here."""
+    found = encoding.detect(text, is_whole=True)
+    return _plan_of(text, found, is_whole=True) if found == Encoding("utf-8") else None
+
+
+def _plan_of(text: bytes, found: Encoding, *, is_whole: bool) -> Plan | None:
+    choice = dialect.choose(text, is_whole=is_whole)
     top = header.decide(choice.rows)
     if top.width == 0:
-        return Reading(reason=reasons.no_records("it has only blank lines"))
-    if head.suffix not in SUFFIXES and (top.width < 2 or choice.confidence < 0.5):
-        return Reading()
-    facts = _facts(found, choice, top)
-    return Plan(found, choice.written, choice.normal, top, choice.starts[top.skip], facts)
+        return None
+    return Plan(found, choice.written, choice.normal, top, choice.starts[top.skip], _facts(found, choice, top))
 
 
 def _facts(found: Encoding, choice: dialect.Choice, top: header.Header) -> dict[str, Any]:

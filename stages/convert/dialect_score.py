@@ -99,10 +99,10 @@ def score(sample: bytes, written: Written) -> float:
     widths = Counter(map(len, rows))
     width, count = max(widths.items(), key=lambda pair: (pair[1], pair[0]))
     body = [row for row in rows if len(row) == width]
-    alike: float = (count / len(rows)) ** 1.5 * max(_SINGLE, (width - 1) / width)
+    alike = float((count / len(rows)) ** 1.5) * max(_SINGLE, (width - 1) / width)
     if width > 1 and len(rows[0]) == 1:
         alike *= 0.75  # the first line knows nothing of it
-    return alike * _typed_share(body) * _prior(sample, written, width) * (0.4 + 0.6 * _quoting(sample, written))
+    return float(alike * _typed_share(body) * _prior(sample, written, width) * (0.4 + 0.6 * _quoting(sample, written)))
 
 
 def _prior(sample: bytes, written: Written, width: int) -> float:
@@ -153,7 +153,8 @@ def _wrapped_share(sample: bytes, delimiter: bytes, quote: bytes, escape: bytes 
     total = sample.count(quote)
     if not total:
         return 1.0
-    return sum(2 + field.count(quote) for field in _wrapped(delimiter, quote, escape).findall(sample)) / total
+    fields: list[bytes] = _wrapped(delimiter, quote, escape).findall(sample)
+    return sum(2 + field.count(quote) for field in fields) / total
 
 
 def _typed_share(rows: Sequence[Sequence[str]]) -> float:

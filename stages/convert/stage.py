@@ -13,6 +13,7 @@ from pipeline.model import Closed, Desk, Done, Output, Reason, Task
 from stages.convert import reasons
 from stages.convert.drawer import Drawer
 from stages.convert.family import Context, Family, Head
+from stages.convert.group import find_groups, read_group
 from stages.convert.source import Files, Source, open_source
 from stages.handover import FileList, Member, MemberResult, Results, TablePart, pack, unpack
 
@@ -32,7 +33,10 @@ class Convert:
         files = Files(desk.work)
         try:
             batch = _Batch(task, desk, files, self._limits, self._families)
-            for member in unpack(task.payload, FileList, desk.work).members:
+            members = unpack(task.payload, FileList, desk.work).members
+            if not task.alone:
+                batch.take_groups(members)
+            for member in members:
                 batch.take(member)
             return batch.done()
         finally:
@@ -51,7 +55,18 @@ class _Batch:
         self._drawer = Drawer(desk.work, task.prefix)
         self._results: list[MemberResult] = []
         self._tables: list[TablePart] = []
+        self._grouped: set[int] = set()  # the numbers of members that were read together
         self._done = 0
+
+    def take_groups(self, members: Sequence[Member]) -> None:
+        """Reads together what is small and alike, so that `take` needn't."""
+        whole = [member for member in members if member.number not in self._task.crashed]
+        for group in find_groups(whole, self._files) if len(whole) > 1 else ():
+            context = Context(self._drawer, self._limits, self._task.options.types == "text", lambda _done: None)
+            found = read_group(group, context)
+            if found is not None:
+                self._tables.append(found[0])
+                self._grouped.update(member.number for member in found[1])
 
     def take(self, member: Member) -> None:
         """Decides one member."""
@@ -63,6 +78,9 @@ class _Batch:
             reason = reasons.empty()
         if reason is not None:
             self._add(member, "rejected", reason=reason)
+        elif member.number in self._grouped:
+            self._add(member, "converted")
+            self._done += member.place.length if member.place else 0
         elif member.place is not None:
             self._convert(member, open_source(self._files, member.place, member.path))
             self._done += member.place.length

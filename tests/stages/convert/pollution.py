@@ -64,8 +64,38 @@ def joined(lines: list[str], end: str = "\n") -> bytes:
     return (end.join(lines) + end).encode()
 
 
-FIRST = ["Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Margaret", "Linus", "Ken", "Dennis", "Frances", "John", "Radia", "Tim", "Hedy"]
-LAST = ["Lovelace", "Hopper", "Turing", "Dijkstra", "Liskov", "Knuth", "Hamilton", "Torvalds", "Thompson", "Ritchie", "Allen", "Perlman", "Lamarr"]
+FIRST = [
+    "Ada",
+    "Grace",
+    "Alan",
+    "Edsger",
+    "Barbara",
+    "Donald",
+    "Margaret",
+    "Linus",
+    "Ken",
+    "Dennis",
+    "Frances",
+    "John",
+    "Radia",
+    "Tim",
+    "Hedy",
+]
+LAST = [
+    "Lovelace",
+    "Hopper",
+    "Turing",
+    "Dijkstra",
+    "Liskov",
+    "Knuth",
+    "Hamilton",
+    "Torvalds",
+    "Thompson",
+    "Ritchie",
+    "Allen",
+    "Perlman",
+    "Lamarr",
+]
 CITY = ["New York", "São Paulo", "Köln", "Paris", "Washington, DC", "Łódź", "Tokyo", "St. John's", "Zürich"]
 NOTES = [
     "ok",

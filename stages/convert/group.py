@@ -1,0 +1,248 @@
+"""Many small delimited files with one header read as one table, with a column that tells which file a row is from.
+
+A file that isn't plainly like the others (another header, a byte order mark, quotes that don't come in pairs) is left
+out, to be read by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from stages.convert import counter
+from stages.convert.account import RejectedRecord
+from stages.convert.blocks import Block, Splitter
+from stages.convert.delimited import SUFFIXES, Plan, make_plan_of
+from stages.convert.encoding import Chunk
+from stages.convert.family import Context
+from stages.convert.sheet import Sheet
+from stages.convert.source import Files, open_source
+from stages.convert.text_table import TextTable
+from stages.handover import Member, Place, TablePart
+
+LARGEST = 1024 * 1024  # bytes of a file that is small
+_HEADER = 8 * 1024  # bytes in which a header ends
+_SAMPLE = 64 * 1024  # bytes of some of the files, from which dialect and types are guessed
+_BLOCK = 8 * 1024 * 1024  # bytes read at once
+_PACK = 128 * 1024 * 1024  # bytes of a pack file that is read whole
+
+
+class Small(msgspec.Struct):
+    """A small file: its member, and its bytes after the header line."""
+
+    member: Member
+    body: bytes
+
+
+class Group(msgspec.Struct):
+    """Files with one HEADER line (with its line end) and one kind of name."""
+
+    header: bytes
+    files: list[Small]
+
+
+def find_groups(members: Sequence[Member], files: Files) -> list[Group]:
+    """The groups among MEMBERS, of two files or more each."""
+    reader = _Reader(files)
+    groups: dict[tuple[str, bytes], Group] = {}
+    for member in members:
+        place = member.place
+        suffix = os.path.splitext(member.path)[1].lower()
+        if suffix not in SUFFIXES or member.reason is not None or place is None or not 0 < place.length <= LARGEST:
+            continue
+        data = reader.read(place)
+        end = data.find(b"\n", 0, _HEADER) + 1
+        header = data[:end]
+        if not end or header[:1] in (b"\xef", b"\xff", b"\xfe", b"\n", b"\r"):
+            continue
+        group = groups.setdefault((suffix, header), Group(header, []))
+        group.files.append(Small(member, data[end:]))
+    return [group for group in groups.values() if sum(1 for file in group.files if file.body) > 1]
+
+
+class _Reader:
+    """Reads places; a pack file at once, since many members lie in it."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._packs: dict[str, bytes | None] = {}
+
+    def read(self, place: Place) -> bytes:
+        """The bytes at PLACE."""
+        pack = self._pack(place.file)
+        if pack is not None:
+            return pack[place.offset : place.offset + place.length]
+        return open_source(self._files, place, "").read(0, place.length)
+
+    def _pack(self, name: str) -> bytes | None:
+        if name not in self._packs:
+            descriptor = self._files.descriptor(name)
+            size = os.fstat(descriptor).st_size
+            self._packs = {name: os.pread(descriptor, size, 0) if size <= _PACK else None}
+        return self._packs[name]
+
+
+def read_group(group: Group, context: Context) -> tuple[TablePart, list[Member]] | None:
+    """The table of GROUP and the members that are in it; None where they are better read one by one."""
+    paired = [file for file in group.files if not file.body.count(b'"') & 1]
+    sample = (group.header + b"".join(_until(_SAMPLE, paired)))[: 2 * _SAMPLE]
+    plan = make_plan_of(sample[: sample.rfind(b"\n") + 1])
+    if plan is None or not _is_plain(plan, group, context):
+        return None
+    files = _alike(paired, plan)
+    if len(files) < 2:
+        return None
+    return _GroupTable(plan, Group(group.header, files), context).read(), [file.member for file in files]
+
+
+def _until(size: int, files: Sequence[Small]) -> Iterator[bytes]:
+    for file in files:
+        yield _ended(file.body)
+        size -= len(file.body)
+        if size <= 0:
+            return
+
+
+def _ended(body: bytes) -> bytes:
+    return body if not body or body.endswith(b"\n") else body + b"\n"
+
+
+def _is_plain(plan: Plan, group: Group, context: Context) -> bool:
+    """Whether the first line is the header, and nothing needs more than plain reading."""
+    return (
+        plan.header.is_present
+        and plan.skip == len(group.header)
+        and not plan.normal.steps
+        and not plan.normal.dialect.is_padded
+        and not plan.normal.is_collapsed
+        and not plan.normal.is_boxed
+        and 1 < plan.header.width <= context.limits.max_columns
+    )
+
+
+def _alike(files: Sequence[Small], plan: Plan) -> list[Small]:
+    """Those of FILES that can be read as one text: UTF-8, with quotes in pairs and as they should be."""
+    quote = plan.normal.dialect.quote
+    paired = [file for file in files if quote is None or not file.body.count(quote) & 1]
+    if not _is_utf8(b"".join([file.body for file in paired])):
+        paired = [file for file in paired if _is_utf8(file.body)]
+    if quote is None or _is_regular(b"".join([_ended(file.body) for file in paired]), plan):
+        return paired
+    return [file for file in paired if _is_regular(file.body, plan)]
+
+
+def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_regular(data: bytes, plan: Plan) -> bool:
+    quote = plan.normal.dialect.quote
+    if not data or quote is None or quote not in data:
+        return True
+    return counter.mark(data, plan.normal.dialect.delimiter[0], quote[0]).irregular < 0
+
+
+class _GroupTable:
+    """The one table of a group of files."""
+
+    def __init__(self, plan: Plan, group: Group, context: Context) -> None:
+        self._plan = plan
+        self._group = group
+        self._context = context
+
+    def read(self) -> TablePart:
+        """The table."""
+        paths = [file.member.path for file in self._group.files]
+        sheet = Sheet(self._context.drawer, _folder(paths), _stem(paths))
+        table = TextTable(self._plan.layout, sheet, self._blocks, is_text_only=self._context.is_text_only)
+        columns, totals = table.scan()
+        sheet.facts = {
+            **self._plan.facts,
+            "blank_lines": totals.blank,
+            "null_words": table.null_words(),
+            "files": len(paths),
+            "group": ["delimited", *self._plan.header.names],
+        }
+        return sheet.finish(totals.read, columns)
+
+    def _blocks(self) -> Iterator[Block]:
+        part: list[Small] = []
+        size = 0
+        for file in self._group.files:
+            part.append(file)
+            size += len(file.body)
+            if size >= _BLOCK:
+                yield self._block(part)
+                part, size = [], 0
+        if part:
+            yield self._block(part)
+
+    def _block(self, files: Sequence[Small]) -> Block:
+        """FILES as one block, with the file of each of its rows."""
+        bodies = [_ended(file.body) for file in files]
+        text = b"".join(bodies)
+        splitter = Splitter(self._plan.normal.dialect, self._plan.header.width)
+        (block,) = splitter.blocks(Chunk(text, text, 0, 1, is_last=True))
+        ends = np.cumsum([len(body) for body in bodies])
+        rows = self._rows_per_file(text, ends, block)
+        block.files = pl.Series([file.member.path for file in files]).gather(np.repeat(np.arange(len(files)), rows))
+        if block.rejects:
+            block.rejects = self._located(block.rejects, text, files, ends)
+        return block
+
+    def _rows_per_file(self, text: bytes, ends: Any, block: Block) -> Any:
+        dialect = self._plan.normal.dialect
+        quote = dialect.quote[0] if dialect.quote else None
+        marks = counter.mark(text, dialect.delimiter[0], quote)
+        rows = _counts(counter.positions(marks.ends, len(text)), ends)
+        return rows - _counts(np.array(block.left_out, np.int64), ends) if block.left_out else rows
+
+    def _located(
+        self, rejects: Sequence[RejectedRecord], text: bytes, files: Sequence[Small], ends: Any
+    ) -> list[RejectedRecord]:
+        """REJECTS with their place in their own file instead of in TEXT."""
+        bounds = [0, *ends.tolist()]
+        found = []
+        for reject in rejects:
+            index = bisect_right(bounds, reject.byte) - 1
+            start = bounds[index]
+            line = 2 + text.count(b"\n", start, reject.byte)
+            byte = reject.byte - start + len(self._group.header)
+            path = files[index].member.path
+            found.append(msgspec.structs.replace(reject, line=line, byte=byte, file=path))
+        return found
+
+
+def _counts(positions: Any, ends: Any) -> Any:
+    """How many of POSITIONS lie in each of the stretches that end before ENDS."""
+    return np.diff(np.searchsorted(positions, ends), prepend=0)
+
+
+def _folder(paths: Sequence[str]) -> str:
+    """The folder or archive that holds all of PATHS."""
+    return _common(paths).rpartition("/")[0] + "/"
+
+
+def _stem(paths: Sequence[str]) -> str:
+    """What the names of PATHS begin with, if that's a word."""
+    common = _common([os.path.basename(path) for path in paths]).partition(".")[0].rstrip("0123456789-_ ")
+    return common if sum(map(str.isalpha, common)) >= 3 else ""
+
+
+def _common(texts: Sequence[str]) -> str:
+    """What all TEXTS begin with."""
+    one, other = min(texts), max(texts)
+    length = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(one))
+    return one[:length]

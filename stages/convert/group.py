@@ -90,7 +90,7 @@ class _Reader:
 
 def read_group(group: Group, context: Context) -> tuple[TablePart, list[Member]] | None:
     """The table of GROUP and the members that are in it; None where they are better read one by one."""
-    paired = [file for file in group.files if not file.body.count(b'"') & 1]
+    paired = _utf8_only([file for file in group.files if not file.body.count(b'"') & 1])
     sample = (group.header + b"".join(_until(_SAMPLE, paired)))[: 2 * _SAMPLE]
     plan = make_plan_of(sample[: sample.rfind(b"\n") + 1])
     if plan is None or not _is_plain(plan, group, context):
@@ -98,7 +98,7 @@ def read_group(group: Group, context: Context) -> tuple[TablePart, list[Member]]
     files = _alike(paired, plan)
     if len(files) < 2:
         return None
-    return _GroupTable(plan, Group(group.header, files), context).read(), [file.member for file in files]
+    return _GroupTable(plan, Group(group.header, list(files)), context).read(), [file.member for file in files]
 
 
 def _until(size: int, files: Sequence[Small]) -> Iterator[bytes]:
@@ -126,15 +126,19 @@ def _is_plain(plan: Plan, group: Group, context: Context) -> bool:
     )
 
 
-def _alike(files: Sequence[Small], plan: Plan) -> list[Small]:
-    """Those of FILES that can be read as one text: UTF-8, with quotes in pairs and as they should be."""
+def _alike(files: Sequence[Small], plan: Plan) -> Sequence[Small]:
+    """Those of FILES that can be read as one text: with quotes in pairs and as they should be."""
     quote = plan.normal.dialect.quote
-    paired = [file for file in files if quote is None or not file.body.count(quote) & 1]
-    if not _is_utf8(b"".join([file.body for file in paired])):
-        paired = [file for file in paired if _is_utf8(file.body)]
+    paired = [file for file in files if quote in (None, b'"') or not file.body.count(quote) & 1]
     if quote is None or _is_regular(b"".join([_ended(file.body) for file in paired]), plan):
         return paired
     return [file for file in paired if _is_regular(file.body, plan)]
+
+
+def _utf8_only(files: Sequence[Small]) -> Sequence[Small]:
+    if _is_utf8(b"".join([file.body for file in files])):
+        return files
+    return [file for file in files if _is_utf8(file.body)]
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -78,14 +78,23 @@ def orphan(batch: Batch, entry: Entry) -> Verdict:
 
 
 def _progress(batch: Batch, entry: Entry) -> tuple[bool, bool]:
-    """Whether BATCH got further than at its last death, and whether it died at the very same point."""
+    """Whether BATCH got further than at its last death, and whether it died at the very same point.
+
+    A stage that reads ahead and one that takes members singly die at different points of the same file, so those can't
+    be compared: only a batch closed since is progress then.
+    """
     mark = decode_mark(batch.mark)
+    if mark.alone != mark.taken_alone:
+        return batch.closed > mark.closed, False
     here, before = (batch.closed, entry.member, entry.done_bytes), (mark.closed, mark.member, mark.done_bytes)
     return here > before, here == before
 
 
 def _mark(batch: Batch, entry: Entry) -> Mark:
-    return Mark(batch.closed, entry.member, entry.done_bytes, decode_mark(batch.mark).crashed)
+    """Where BATCH is now. From the second charge on it takes its members singly, until extract has closed a batch."""
+    before = decode_mark(batch.mark)
+    alone = batch.charges > 1 or (before.alone and batch.closed == before.closed)
+    return Mark(batch.closed, entry.member, entry.done_bytes, before.crashed, alone=alone, taken_alone=before.alone)
 
 
 def _sentence(batch: Batch, entry: Entry) -> Verdict:
@@ -96,5 +105,5 @@ def _sentence(batch: Batch, entry: Entry) -> Verdict:
     if entry.member == NO_MEMBER:
         return Verdict.WHOLE
     batch.charges = 0
-    batch.mark = MSGPACK.encode(Mark(crashed=(*mark.crashed, entry.member)))
+    batch.mark = MSGPACK.encode(Mark(crashed=(*mark.crashed, entry.member), alone=True, taken_alone=True))
     return Verdict.MEMBER

@@ -12,10 +12,13 @@ from typing import Final
 from pipeline.config import MIB, Config
 from pipeline.messages import Dispatch, Grant, Order
 from pipeline.model import BatchState, StageName, Task
+from pipeline.queues import JOB_SHARE
 from pipeline.stage_state import MIN_WINDOW, StageState
-from pipeline.work import Batch, Changes, decode_mark
+from pipeline.work import Batch, Changes, Mark, decode_mark
 
 _FREE_RATIO_BYTES: Final = MIB  # what extract.max_ratio doesn't count
+
+_UNMARKED: Final = Mark()
 
 Sends = list[tuple[StageName, Order]]
 
@@ -45,8 +48,7 @@ class Dispatcher:
 
     def _dispatch(self, state: StageState, sends: Sends, changes: Changes) -> None:
         if state.name is StageName.STORE:
-            while self.refusals and len(state.in_hand) < state.window:
-                self._hand_out(state, self.refusals.popleft(), 0, sends, changes)
+            self._dispatch_refusals(state, sends, changes)
         skipped = 0
         queue = state.queue
         while len(queue) > skipped and len(state.in_hand) < state.window and not state.suspects:
@@ -60,18 +62,30 @@ class Dispatcher:
                 return
             self._hand_out(state, queue.pop(), place, sends, changes)
 
+    def _dispatch_refusals(self, state: StageState, sends: Sends, changes: Changes) -> None:
+        for _ in range(len(self.refusals)):
+            batch = self.refusals.popleft()
+            if batch.not_before > self._clock:
+                self.refusals.append(batch)
+            elif len(state.in_hand) < state.window and not state.suspects and not (state.in_hand and batch.is_suspect):
+                self._hand_out(state, batch, 0, sends, changes)
+            else:
+                self.refusals.appendleft(batch)
+                return
+
     def _may_start(self, state: StageState, batch: Batch, place: int) -> bool:
         """Whether STATE's worker may take BATCH now, whose output needs a PLACE of so many bytes in the next queue."""
         in_hand = len(state.in_hand)
-        if in_hand and batch.is_suspect:
-            return False
+        if in_hand and (batch.is_suspect or state.waits(next(iter(state.in_hand.values())))):
+            return False  # while the running extract waits for a place, none behind it may take one
         if in_hand >= MIN_WINDOW and state.in_hand_bytes + batch.held_bytes > self._config.batch.bytes:
             return False
         if state.name is StageName.STORE:
             return True
         if state.name is StageName.INTAKE and len(self.refusals) >= self._config.queue.batches:
             return False
-        return state.next_queue.has_room(place)
+        ahead = state.name is StageName.EXTRACT and in_hand
+        return state.next_queue.has_room(place, share=JOB_SHARE if ahead else 1.0)
 
     def _expected_bytes(self, batch: Batch) -> int:
         """The bytes in work/ that a place for BATCH's next output is reserved with."""
@@ -113,8 +127,8 @@ class Dispatcher:
         batch = next(iter(extract.in_hand.values()), None)
         if batch is None or batch.produced == 0 or batch.granted > batch.produced + 1:
             return  # most archives are one batch: nothing is granted ahead before the first is closed
-        empty = len(queue) + queue.reserved == 0
-        if not empty and not (queue.has_room(batch.reserved) and queue.share_left(batch.job.id)):
+        # Whatever those behind it have reserved was reserved beside a place of its own: one is left once its parts are gone.
+        if not (queue.has_room(batch.reserved) and queue.share_left(batch.job.id)):
             return
         queue.reserve(batch.job.id, batch.reserved)
         batch.places += 1
@@ -124,6 +138,7 @@ class Dispatcher:
 
 def _task(batch: Batch) -> Task:
     job = batch.job
+    mark = decode_mark(batch.mark) if batch.mark else _UNMARKED
     return Task(
         job=job.id,
         epoch=job.epoch,
@@ -138,6 +153,6 @@ def _task(batch: Batch) -> Task:
         next_seq=batch.closed + 1,
         publish=batch.publishes,
         failure=job.failure,
-        crashed=decode_mark(batch.mark).crashed if batch.mark else (),
-        alone=batch.charges > 1,
+        crashed=mark.crashed,
+        alone=mark.alone,
     )

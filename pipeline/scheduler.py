@@ -15,7 +15,7 @@ import msgspec
 from pipeline.config import INCOMING, Config
 from pipeline.dispatcher import Dispatcher, Sends
 from pipeline.messages import BatchClosed, Drop, Finished
-from pipeline.model import BatchState, Done, JobState, Output, Published, Reason, Retry, StageName, Taken
+from pipeline.model import BatchState, Done, JobState, Options, Output, Published, Reason, Retry, StageName, Taken
 from pipeline.stage_state import MIN_WINDOW, StageState
 from pipeline.work import Batch, Changes, Equal, EventKind, Job, JobEnd
 
@@ -46,8 +46,10 @@ class Scheduler:
         self.first_allowed: int = StageName.INTAKE  # stages before this one are given none
         self.clock = 0.0  # monotonic seconds, set by the supervisor at each turn
         self._dispatcher = Dispatcher(config, self.stages)
-        self._digests: dict[str, Job] = {}
-        self._held: dict[int, list[Job]] = {}
+        self._originals: dict[tuple[str, Options], Job] = {}  # that have passed intake, by bytes and options
+        self._just_ended: dict[tuple[str, Options], Equal] = {}  # of those, the ones the ledger doesn't say it of yet
+        self._held: dict[int, list[Job]] = {}  # jobs that wait for the one of this id, whose equals they are
+        self._heirs: dict[int, str] = {}  # jobs that others waited with, and the bytes they did it for
         self._drops: Sends = []
         self._retries_at: list[float] = []
         self._changes = Changes()
@@ -88,7 +90,7 @@ class Scheduler:
             job = batch.job
             self.jobs[job.id] = job
             if job.upload.sha256:
-                self._digests.setdefault(job.upload.sha256, job)
+                self._originals.setdefault((job.upload.sha256, job.options), job)
             if batch.state == BatchState.DISPATCHED:
                 batch.state = BatchState.QUEUED
                 self._changes.dirty[batch.id] = batch
@@ -112,7 +114,7 @@ class Scheduler:
             self._changes.unlink.extend(report.closed.output.names)
             return
         stage.busy_s += report.busy_s
-        self._release(batch, 1)
+        self._free_places(batch, 1)
         batch.produced += 1
         batch.closed = report.seq
         batch.checkpoint = report.closed.checkpoint
@@ -132,7 +134,7 @@ class Scheduler:
                 self._changes.unlink.extend(outcome.output.names)
             return
         state.give(batch)
-        self._release(batch, batch.places)
+        self._free_places(batch, batch.places)
         state.worked(report.busy_s)
         if isinstance(outcome, Done):
             if not batch.publishes:
@@ -158,7 +160,7 @@ class Scheduler:
         lost = list(state.in_hand.values())
         for batch in reversed(lost):
             state.give(batch)
-            self._release(batch, batch.places)
+            self._free_places(batch, batch.places)
             batch.state = BatchState.QUEUED
             self._changes.dirty[batch.id] = batch
             if batch.job.failure and batch.publishes:
@@ -197,6 +199,7 @@ class Scheduler:
     def take_changes(self) -> Changes:
         """The changes since the last call, to be committed before anything that `decide` returned is sent."""
         changes, self._changes = self._changes, Changes()
+        self._just_ended.clear()
         return changes
 
     @property
@@ -226,10 +229,14 @@ class Scheduler:
 
     def _is_original(self, job: Job, finding: Taken, now: float, equal: Equal | None) -> bool:
         """Whether JOB goes on by itself; otherwise its end, or whom it waits for, has been noted."""
-        first = self._digests.get(finding.sha256)
-        if first is not None and first is not job and first.options == job.options:
+        key = (finding.sha256, job.options)
+        if self._heirs.pop(job.id, finding.sha256) != finding.sha256:
+            self._release(self._held.pop(job.id, []), f"job {job.id} turned out to be another", now)
+        first = self._originals.get(key)
+        if first is not None and first is not job:
             self._hold(job, first, now)
             return False
+        equal = self._just_ended.get(key, equal)
         if equal is not None and equal.state is JobState.DONE:
             self._answer_with(job, equal.job, equal.path, now)
             return False
@@ -238,13 +245,13 @@ class Scheduler:
             self._changes.deleted_jobs.append(equal.job)
             if equal.result_path:
                 self._changes.obsolete.append(equal.result_path)
-        self._digests.setdefault(finding.sha256, job)
+        self._originals[key] = job
         job.upload = msgspec.structs.replace(job.upload, sha256=finding.sha256)
         self._changes.digests.append((finding.sha256, finding.size, job.id))
         return True
 
     def _hold(self, job: Job, first: Job, now: float) -> None:
-        self._held.setdefault(first.id, []).append(job)
+        self._held.setdefault(first.id, []).extend((job, *self._held.pop(job.id, ())))
         self._forget(job)
         self._changes.held.append((job.id, first.id))
         self._changes.event(job.id, now, EventKind.HELD, detail=f"equals job {first.id}, which is running")
@@ -257,12 +264,13 @@ class Scheduler:
             self._changes.deleted_jobs.append(job.id)
             self._changes.event(first, now, EventKind.RESUBMITTED)
             self.ended.append(Ended(job, JobState.DONE, None))
-            return
-        self._changes.ends.append(
-            JobEnd(job=job.id, state=JobState.DUPLICATE, at=now, options=job.options, duplicate_of=first)
-        )
-        self._changes.event(job.id, now, EventKind.DUPLICATE, detail=f"of job {first}")
-        self.ended.append(Ended(job, JobState.DUPLICATE, None))
+        else:
+            end = JobEnd(job=job.id, state=JobState.DUPLICATE, at=now, options=job.options, duplicate_of=first)
+            self._changes.ends.append(end)
+            self._changes.event(job.id, now, EventKind.DUPLICATE, detail=f"of job {first}")
+            self.ended.append(Ended(job, JobState.DUPLICATE, None))
+        for waiting in self._held.pop(job.id, ()):
+            self._answer_with(waiting, first, first_path, now)
 
     def _advance(self, batch: Batch, output: Output | None, stage: StageName) -> None:
         batch.stage = stage
@@ -327,17 +335,28 @@ class Scheduler:
         detail = job.failure.code if job.failure else finding.path
         self._changes.event(job.id, now, kind, stage=StageName.STORE, seconds=busy_s, detail=detail)
         self.ended.append(Ended(job, state, job.failure))
+        self._just_ended[job.upload.sha256, job.options] = Equal(job.id, state, job.upload.path, finding.path)
         self._let_go(job, state, now)
 
     def _let_go(self, first: Job, state: JobState, now: float) -> None:
-        """Jobs that waited for FIRST end as it did, or go on by themselves."""
-        for job in self._held.pop(first.id, ()):
-            if state is JobState.DONE:
+        """Jobs that waited for FIRST end as it did; or the next of them is tried, and the others wait for that one."""
+        waiting = self._held.pop(first.id, [])
+        if state is JobState.DONE:
+            for job in waiting:
                 self._answer_with(job, first.id, first.upload.path, now)
-            else:
-                self._changes.held.append((job.id, None))
-                self._changes.event(job.id, now, EventKind.RELEASED, detail=f"job {first.id} {state}")
-                self.admit([job])
+        elif waiting:
+            heir, *others = waiting
+            if others:
+                self._held[heir.id] = others
+                self._heirs[heir.id] = self._heirs.pop(first.id, first.upload.sha256)
+            self._release([heir], f"job {first.id} {state}", now)
+
+    def _release(self, jobs: Iterable[Job], detail: str, now: float) -> None:
+        """JOBS, which were held, go on by themselves."""
+        for job in jobs:
+            self._changes.held.append((job.id, None))
+            self._changes.event(job.id, now, EventKind.RELEASED, detail=detail)
+            self.admit([job])
 
     def _retry(self, batch: Batch, outcome: Retry, now: float) -> None:
         batch.state = BatchState.QUEUED
@@ -364,6 +383,7 @@ class Scheduler:
         self._changes.unlink.extend(batch.names)
         batch.stage, batch.state = StageName.STORE, BatchState.QUEUED
         batch.payload, batch.names, batch.bytes, batch.checkpoint = b"", (), 0, b""
+        batch.charges, batch.orphaned, batch.mark = 0, 0, b""  # nothing of what it was charged for is left in it
         batch.not_before = 0.0
         self._changes.dirty[batch.id] = batch
         self._changes.judged[batch.id] = batch
@@ -377,7 +397,7 @@ class Scheduler:
             state.queue.remove_job(job.id)
             for batch in [batch for batch in state.in_hand.values() if batch.job is job and batch is not but]:
                 state.give(batch)
-                self._release(batch, batch.places)
+                self._free_places(batch, batch.places)
                 self._drops.append((state.name, Drop(batch.id, batch.attempt)))
 
     def _new_batch(self, job: Job, seq: int, stage: StageName) -> Batch:
@@ -386,7 +406,7 @@ class Scheduler:
         job.batches[batch.id] = batch
         return batch
 
-    def _release(self, batch: Batch, places: int) -> None:
+    def _free_places(self, batch: Batch, places: int) -> None:
         if places:
             self.stages[batch.stage].next_queue.release(batch.job.id, batch.reserved * places, places)
             batch.places -= places
@@ -395,5 +415,6 @@ class Scheduler:
         self._changes.delete(job.batches.values())
         job.batches = {}
         self.jobs.pop(job.id, None)
-        if self._digests.get(job.upload.sha256) is job:
-            del self._digests[job.upload.sha256]
+        key = (job.upload.sha256, job.options)
+        if self._originals.get(key) is job:
+            del self._originals[key]

@@ -53,6 +53,8 @@ class Mark(msgspec.Struct, array_like=True, gc=False):
     member: int = -1
     done_bytes: int = -1
     crashed: tuple[int, ...] = ()  # members given up on
+    alone: bool = False  # its members are taken singly from now on
+    taken_alone: bool = False  # ... and were so already when it got to this point
 
 
 NO_MARK = b""

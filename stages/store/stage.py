@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Generator
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from stages.handover import Results, unpack
 from stages.store import files, manifest
 from stages.store.incoming import Incoming, without_crashed
 from stages.store.names import job_folder
+from stages.store.syncer import Syncer
 from stages.store.tree import Builder
 
 INLINE_BYTES = 16 * 1024  # a longer list of tables goes by a file
@@ -43,6 +45,7 @@ class Store:
     """The last stage."""
 
     def __init__(self) -> None:
+        self._syncer = Syncer()
         self._durable: set[str] = set()  # the month folders whose own names are on disk for certain
 
     def run(self, task: Task, desk: Desk) -> Generator[Closed, None, Outcome]:
@@ -73,12 +76,27 @@ class Store:
         else:
             if home.found is not None:
                 _take_back(f"{library}/{home.folder}", incoming)
-            counts, tables = _build(task, desk, incoming)
+            counts, tables = self._build(task, desk, top, incoming)
             self._rename(incoming.tree, library, home.folder)
             finding = manifest.finding(home.folder, counts, tables)
         self._sync_parents(library, home.folder, incoming)
         incoming.remove()
         return _shortened(finding, task, desk)
+
+    def _build(
+        self, task: Task, desk: Desk, top: manifest.Head, incoming: Incoming
+    ) -> tuple[manifest.Counts, list[manifest.TableEntry]]:
+        """Makes the job's tree. The upload must still be what was hashed, unless the job fails anyway."""
+        work = files.Work(desk.work, task.upload)
+        try:
+            builder = Builder(task, top, incoming, work, self._syncer, _Meter(desk).add)
+            if task.failure is not None:
+                return builder.build_failed()
+            built = builder.build(_results(task, desk) if task.payload else None)
+        finally:
+            work.close()
+        _check_unchanged(task.upload)
+        return built
 
     def _rename(self, tree: str, library: str, folder: str) -> None:
         try:
@@ -92,11 +110,9 @@ class Store:
     def _sync_parents(self, library: str, folder: str, incoming: Incoming) -> None:
         """Makes the rename durable. The month's folder may be new, made by us or by an attempt that died since."""
         month = folder.partition("/")[0]
-        files.sync(f"{library}/{month}")
-        files.sync(incoming.parent)
-        if month not in self._durable:
-            files.sync(library)
-            self._durable.add(month)
+        parents = [f"{library}/{month}", incoming.parent] + [library] * (month not in self._durable)
+        self._syncer.run(partial(files.sync, parent) for parent in parents)
+        self._durable.add(month)
 
 
 class _Meter:
@@ -114,20 +130,6 @@ class _Meter:
 
 def _results(task: Task, desk: Desk) -> Results:
     return without_crashed(unpack(task.payload, Results, desk.work), task.crashed)
-
-
-def _build(task: Task, desk: Desk, incoming: Incoming) -> tuple[manifest.Counts, list[manifest.TableEntry]]:
-    """Makes the job's tree. The upload must still be what was hashed, unless what is said of it is that it isn't."""
-    work = files.Work(desk.work, task.upload)
-    try:
-        builder = Builder(task, incoming, work, _Meter(desk).add)
-        if task.failure is not None:
-            return builder.build_failed()
-        built = builder.build(_results(task, desk) if task.payload else None)
-    finally:
-        work.close()
-    _check_unchanged(task.upload)
-    return built
 
 
 def _check_unchanged(upload: Upload) -> None:

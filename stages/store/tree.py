@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
+
+import msgspec
 
 from pipeline.model import MemberCounts, Task
 from stages.handover import MemberResult, Results, TablePart
 from stages.store import files, manifest, tables
 from stages.store.incoming import Incoming, check_account, count_rows, member_place
+from stages.store.syncer import Syncer
 from stages.store.tables import Piece, Plan
 
 REJECTS = "rejects.ndjson"
@@ -62,8 +67,18 @@ class Builder:
     Batches are taken by their first members and not by their numbers: the upload's own, number 0, holds the last ones.
     """
 
-    def __init__(self, task: Task, incoming: Incoming, work: files.Work, progress: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        top: manifest.Head,
+        incoming: Incoming,
+        work: files.Work,
+        syncer: Syncer,
+        progress: Callable[[int, int], None],
+    ) -> None:
         self._task = task
+        self._top = top
+        self._syncer = syncer
         self._incoming = incoming
         self._work = work
         self._progress = progress
@@ -90,7 +105,7 @@ class Builder:
         self._incoming.clear()
         self._incoming.take_whole()
         counts = manifest.Counts()
-        manifest.write(self._add(manifest.NAME), manifest.head(self._task, counts), (), ())
+        manifest.write(self._add(manifest.NAME), self._top, (), ())
         self._sync()
         return counts, []
 
@@ -184,7 +199,7 @@ class Builder:
     def _write_manifest(self, counts: manifest.Counts, entries: list[manifest.TableEntry], batches: Batches) -> None:
         self._incoming.make_folder("")
         path = self._add(manifest.NAME)
-        head = manifest.head(self._task, counts)
+        head = msgspec.structs.replace(self._top, counts=counts)
         try:
             manifest.write(path, head, entries, map(_entry, batches.members()))
         except _OutOfOrder:
@@ -197,16 +212,21 @@ class Builder:
     def _sync(self) -> None:
         """Makes every file and folder of the tree durable, and nothing else be in it."""
         self._incoming.prune(self._files)
-        for where in self._files:
-            fd = files.open_regular(f"{self._incoming.tree}/{where}")
-            try:
-                if part := self._parts.get(where):
-                    count_rows(fd, part)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-        for folder in sorted({where.rpartition("/")[0] for where in self._files}, reverse=True):
-            files.sync(f"{self._incoming.tree}/{folder}")
+        folders = sorted({where.rpartition("/")[0] for where in self._files})
+        calls = itertools.chain(
+            (partial(self._sync_file, where) for where in self._files),
+            (partial(files.sync, f"{self._incoming.tree}/{folder}") for folder in folders),
+        )
+        self._syncer.run(calls, lambda: self._progress(0, 0))
+
+    def _sync_file(self, where: str) -> None:
+        fd = files.open_regular(f"{self._incoming.tree}/{where}")
+        try:
+            if part := self._parts.get(where):
+                count_rows(fd, part)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def _number(member: MemberResult) -> int:

@@ -32,6 +32,9 @@ class Desk:
     def start_tool(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 
+    def alone(self, program: Path) -> Any:
+        raise NotImplementedError
+
 
 def upload_of(path: Path) -> Upload:
     now = path.stat()

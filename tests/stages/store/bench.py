@@ -55,6 +55,9 @@ class Bench:
     def start_tool(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 
+    def alone(self, program: Path) -> Any:
+        raise NotImplementedError
+
     def file(self, name: str, data: bytes) -> str:
         path = self.work / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,8 @@ from stages.convert.kinds import (
     NONFINITE_WORDS,
     TEXT,
     Kind,
+    decimal,
+    join,
     join_all,
     settle,
     with_empty,
@@ -67,8 +69,17 @@ def fit(column: pl.Series, kind: Kind) -> pl.Series | None:
 def _widen(column: pl.Series, kind: Kind) -> tuple[Kind, pl.Series]:
     """The narrowest kind from KIND on that holds all of COLUMN, and COLUMN so typed (as text while undecided)."""
     kind = join_all(column.drop_nulls().unique().to_list(), kind)
+    if kind.name == "decimal":
+        kind = join(kind, _measured(column))
     series = fit(column, settle(kind))
     return (kind, series) if series is not None else (TEXT, column)
+
+
+def _measured(column: pl.Series) -> Kind:
+    """The decimal that has the digits of all of COLUMN's numbers."""
+    parts = column.str.strip_chars_start("-").str.split_exact(".", 1).struct.unnest()
+    whole, scale = (int(part.str.len_bytes().max() or 0) for part in parts)  # type: ignore[arg-type]
+    return decimal(whole, scale)
 
 
 def _try(frame: pl.DataFrame, kinds: Sequence[Kind]) -> list[pl.Series | None]:
@@ -101,7 +112,10 @@ def _queries(name: str, kind: Kind) -> tuple[pl.Expr, pl.Expr]:
     if kind.null:
         column = pl.when(column != kind.null).then(column)
     cast = _CASTS[kind.name](_clean(column, kind) if kind.name in _CLEANERS else column, kind)
-    return cast, (~column.str.contains(_PATTERNS[kind.name](kind))).any()
+    doubt = (
+        _DOUBTS[kind.name](column, kind) if kind.name in _DOUBTS else ~column.str.contains(_PATTERNS[kind.name](kind))
+    )
+    return cast, doubt.any()
 
 
 def _holds(column: pl.Series, cast: pl.Series, kind: Kind) -> bool:
@@ -166,7 +180,6 @@ _STAMP = (
 )
 # What every value of a kind looks like: the casts are more lenient.
 _PATTERNS: dict[str, Callable[[Kind], str]] = {
-    "integer": lambda kind: r"^(?:-?[1-9][0-9]*|0)$",
     "double": lambda kind: (
         rf"^(?:(?:{_WHOLE}|-)?\.[0-9]+|{_WHOLE}|-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{{2,3}}|-?[0-9]+\.[0-9]+[eE][0-9]{{1,3}}"
         rf"|{'|'.join(NONFINITE_WORDS)})$"
@@ -178,5 +191,13 @@ _PATTERNS: dict[str, Callable[[Kind], str]] = {
     "timestamp": lambda kind: _STAMP,
     "timestamptz": lambda kind: _STAMP,
     "time": lambda kind: r"^[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.[0-9]{1,6})?$",
-    "boolean": lambda kind: "^(?:{}|{})$".format(*_BOOLEANS[kind.form]),
+}
+# The same, where less than a pattern will do: the cast to an integer takes signs and digits only.
+_DOUBTS: dict[str, Callable[[pl.Expr, Kind], pl.Expr]] = {
+    "integer": lambda column, kind: (
+        column.str.starts_with("+")
+        | column.str.starts_with("-0")
+        | (column.str.starts_with("0") & (column.str.len_bytes() > 1))
+    ),
+    "boolean": lambda column, kind: (column != _BOOLEANS[kind.form][0]) & (column != _BOOLEANS[kind.form][1]),
 }

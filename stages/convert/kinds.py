@@ -30,7 +30,9 @@ class Kind(msgspec.Struct, frozen=True, gc=False):
 
 NULL = Kind("null")  # no value yet
 TEXT = Kind("text")
-INTEGER = Kind("integer")  # 64 bits
+INTEGER = Kind("integer")  # 64 bits, of which at most 9 digits have been seen
+_LONG_INTEGER = Kind("integer", whole=15)  # what a double holds exactly, and more than that
+_LONGEST_INTEGER = Kind("integer", whole=19)
 DOUBLE = Kind("double")  # every text is exactly what the double prints as, or has at most 15 digits
 DATE = Kind("date", "%Y-%m-%d")
 NONFINITE = Kind("nonfinite")  # NaN and the infinities, which are numbers only beside numbers
@@ -74,8 +76,12 @@ def classify(text: str) -> Kind:
 
 def _integer(text: str, _: re.Match[str]) -> Kind:
     digits = len(text) - text.startswith("-")
-    if digits <= 18 or -INT64 <= int(text) < INT64:
+    if digits <= 9:
         return TEXT if text == "-0" else INTEGER
+    if digits <= DOUBLE_DIGITS:
+        return _LONG_INTEGER
+    if digits <= 18 or -INT64 <= int(text) < INT64:
+        return _LONGEST_INTEGER
     return decimal(digits, 0)
 
 
@@ -200,6 +206,7 @@ def _join_clocks(one: Kind, other: Kind) -> Kind:
 _ZONE = re.compile(r"Z$|%z$")
 _RANK = {"nonfinite": 0, "integer": 1, "double": 2, "comma": 3, "grouped": 4, "decimal": 5}
 _SAME: dict[str, Callable[[Kind, Kind], Kind]] = {
+    "integer": lambda one, other: one if one.whole > other.whole else other,
     "decimal": _join_decimals,
     "date": _join_dates,
     "timestamp": _join_clocks,
@@ -210,10 +217,10 @@ _SAME: dict[str, Callable[[Kind, Kind], Kind]] = {
 _DIFFERENT: dict[tuple[str, str], Callable[[Kind, Kind], Kind]] = {
     ("nonfinite", "integer"): lambda low, high: DOUBLE,
     ("nonfinite", "double"): lambda low, high: DOUBLE,
-    ("integer", "double"): lambda low, high: DOUBLE,
+    ("integer", "double"): lambda low, high: DOUBLE if low.whole <= DOUBLE_DIGITS else decimal(low.whole, 0),
     ("integer", "comma"): lambda low, high: high,
     ("integer", "grouped"): lambda low, high: high,
-    ("integer", "decimal"): lambda low, high: decimal(max(high.whole, 19), high.scale),
+    ("integer", "decimal"): lambda low, high: decimal(max(high.whole, low.whole or 9), high.scale),
     ("double", "decimal"): lambda low, high: high,
     ("double", "grouped"): lambda low, high: high,
     ("comma", "grouped"): lambda low, high: high if low.form == "?" else TEXT,

@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis without deadlines, and skips for tools that this machine lacks."""
+"""What all tests share: hypothesis without deadlines, its long campaign, and skips for tools that this machine lacks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 # A slow machine is no bug, and no test may depend on time.
 hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=5000)  # pytest --hypothesis-profile=long
 hypothesis.settings.load_profile("default")
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Generator
 
 from pipeline.config import Config
-from pipeline.model import Closed, Desk, Done, Outcome, Output, Reason, Reject, Stage, Task, Upload
-from stages.extract import reasons
-from stages.extract.blobs import FileBlob
-from stages.extract.detect import HEAD, detect
-from stages.extract.protocol import Format, Refused, Stop
+from pipeline.model import Closed, Desk, Done, Outcome, Output, Reject, Stage, Task, Upload
+from stages.extract import reasons, volumes
+from stages.extract.blobs import FileBlob, JoinedBlob
+from stages.extract.detect import HEAD, PROGRAMS, detect, detect_behind
+from stages.extract.protocol import Blob, Format, Refused, Stop
 from stages.extract.walk import NotAnArchive, Walk
 from stages.handover import FileList, Member, Place, pack
 
 __all__ = ["Extract", "build"]
+
+NAMES = (".zip", ".rar", ".7z", ".exe", ".sfx")  # what may hide an archive behind a program's first bytes
 
 
 class Extract:
@@ -27,22 +30,20 @@ class Extract:
     def run(self, task: Task, desk: Desk) -> Generator[Closed, None, Outcome]:
         """Takes TASK's upload apart. Yields every batch but the last, which it returns; Reject where nothing can be
         taken or a limit of the whole job is hit."""
-        try:
-            blob = _open(task.upload)
-        except Refused as refused:
-            return Reject(reason=refused.reason)
-        try:
-            form = detect(blob.pread(HEAD, 0))
-            if form is None:
-                return _plain(task, desk)
-            outcome = yield from self._archive(task, desk, blob, form)
+        with contextlib.ExitStack() as files:
+            try:
+                blob = _open(task.upload, files)
+                form = detect(head := blob.pread(HEAD, 0)) or _disguised(task.upload, blob, head)
+                if form is None:
+                    return _plain(task, desk)
+                outcome = yield from self._archive(task, desk, _whole(task.upload.path, blob, files), form)
+            except Refused as refused:
+                outcome = Reject(reason=refused.reason)
+            if isinstance(outcome, Reject):
+                return Reject(reason=volumes.explained(outcome.reason, task.upload.name))
             return outcome
-        except Refused as refused:
-            return Reject(reason=refused.reason)
-        finally:
-            os.close(blob.fd)
 
-    def _archive(self, task: Task, desk: Desk, blob: FileBlob, form: Format) -> Generator[Closed, None, Outcome]:
+    def _archive(self, task: Task, desk: Desk, blob: Blob, form: Format) -> Generator[Closed, None, Outcome]:
         walk = Walk(self._config, task, desk, blob)
         outcome: Outcome | None = None
         try:
@@ -58,24 +59,41 @@ class Extract:
         return outcome
 
 
-def _open(upload: Upload) -> FileBlob:
-    """The upload, which must be what intake saw. Raises Refused where it can't be read or isn't."""
+def _open(upload: Upload, files: contextlib.ExitStack) -> FileBlob:
+    """The upload, which must be what intake saw; FILES will close it. Raises Refused where it can't be read or isn't."""
     try:
         fd = os.open(upload.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.EIO:
             raise
         raise Refused(reasons.unreadable(error.strerror or str(error))) from error
+    files.callback(os.close, fd)
     status = os.fstat(fd)
-    reason: Reason | None = None
     if not _same(status, upload):
-        reason = reasons.changed()
-    elif not status.st_size:
-        reason = reasons.empty("file")
-    if reason is not None:
-        os.close(fd)
-        raise Refused(reason)
+        raise Refused(reasons.changed())
+    if not status.st_size:
+        raise Refused(reasons.empty("file"))
     return FileBlob(fd, status.st_size)
+
+
+def _disguised(upload: Upload, blob: FileBlob, head: bytes) -> Format | None:
+    """The archive behind a program that unpacks it, or behind a few odd bytes in what calls itself a zip."""
+    if head.startswith(PROGRAMS) or upload.name.lower().endswith(NAMES):
+        return detect_behind(blob)
+    return None
+
+
+def _whole(path: str, blob: FileBlob, files: contextlib.ExitStack) -> Blob:
+    """BLOB with the parts that follow it, where PATH is the first of several. Raises Refused where one can't be read."""
+    parts = [blob]
+    try:
+        for part in volumes.later_parts(path):
+            fd = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+            files.callback(os.close, fd)
+            parts.append(FileBlob(fd, os.fstat(fd).st_size))
+    except OSError as error:
+        raise Refused(reasons.unreadable(error.strerror or str(error))) from error
+    return JoinedBlob(tuple(parts)) if len(parts) > 1 else blob
 
 
 def _same(status: os.stat_result, upload: Upload) -> bool:

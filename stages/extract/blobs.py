@@ -53,6 +53,28 @@ class MemoryBlob:
         return self.data[offset : offset + size]
 
 
+@dataclass(frozen=True, slots=True)
+class JoinedBlob:
+    """PARTS one after the other: a file that was cut in pieces."""
+
+    parts: tuple[FileBlob, ...]
+
+    @property
+    def size(self) -> int:
+        """Its length."""
+        return sum(part.size for part in self.parts)
+
+    def pread(self, size: int, offset: int, /) -> bytes:
+        """SIZE bytes at OFFSET."""
+        data = b""
+        for part in self.parts:
+            if offset < part.size and len(data) < size:
+                data += part.pread(min(size - len(data), part.size - offset), offset)
+                offset = part.size
+            offset -= part.size
+        return data
+
+
 class BlobSource:
     """LENGTH bytes of BLOB from OFFSET on, in order; ends early where the blob does."""
 

@@ -36,7 +36,7 @@ class Budget:
         self.spent = spent
         self.muted = False
         self._read = read
-        self._ceiling = max(MIB, limits.max_ratio * read)
+        self._ceiling = MIB + limits.max_ratio * read
         self._ahead = 0
         self._lock = threading.Lock()
         self.tools: set[int] = set()  # processes that work for this job
@@ -56,6 +56,11 @@ class Budget:
             self._ahead += size
             reached = self.spent.bytes + self._ahead
         self._check(reached)
+
+    def read_more(self, size: int) -> None:
+        """SIZE more bytes belong to the upload: a further volume."""
+        self._read += size
+        self._ceiling += self.limits.max_ratio * size
 
     def settle(self, size: int) -> None:
         """The turn of SIZE reserved bytes has come."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from stages.extract.formats import ar, cpio, rar, sevenzip, single, tar
+from stages.extract.formats import ar, cpio, rar, sevenzip, single, tar, zip_directory
 from stages.extract.formats import zip as zips
-from stages.extract.protocol import Format
+from stages.extract.protocol import Blob, Format
 
 HEAD = 36 << 10  # bytes that tell; an iso9660 image has its mark at 32 KiB
+PROGRAMS = (b"MZ", b"\x7fELF", b"#!")
+SEARCHED = 1 << 20  # bytes at a program's start in which the archive behind it is looked for
 FORMATS: tuple[Format, ...] = (
     zips.FORMAT,
     single.FORMAT,
@@ -16,6 +18,17 @@ FORMATS: tuple[Format, ...] = (
     cpio.FORMAT,
     tar.FORMAT,
 )
+
+
+def detect_behind(blob: Blob) -> Format | None:
+    """The format of the archive behind a program that unpacks it, or a script; None where there is none."""
+    head = blob.pread(SEARCHED, 0)
+    directory = zip_directory.find(blob)
+    if directory is not None and directory.count:
+        return zips.FORMAT
+    if rar.MARK5 in head or rar.MARK4 in head:
+        return rar.FORMAT
+    return sevenzip.FORMAT if sevenzip.MARKS[0][1] in head and head[:1] != b"#" else None
 
 
 def detect(head: bytes) -> Format | None:

@@ -38,7 +38,7 @@ def readable(name: str) -> str:
 
 def inner(name: str, stored: str = "") -> str:
     """What the single file in the compressed file NAME is called; STORED is the name it holds itself, if any."""
-    base = name.replace("\\", "/").rsplit("/", 1)[-1]
+    base = name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".001")
     for suffix, instead in _SUFFIXES.items():
         if base.lower().endswith(suffix) and len(base) > len(suffix):
             return base[: -len(suffix)] + instead

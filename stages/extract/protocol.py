@@ -110,9 +110,11 @@ class Opening:
     """What a format gets to open an archive.
 
     `blob` is set for formats that need to seek, and whenever the bytes are at hand in any order. `count` wraps a stream whose bytes are production in their own right. For tools there are
-    `start_tool` as the desk has it, `file`, which gives a path to the archive (making a file where there was none),
+    `start_tool` as the desk has it, `file`, which gives a path to the archive (making a file where there was none; where
+    the archive is `split` it is that of the first part),
     `scratch`, which makes a further file, both to be forgotten when the archive is closed, and `tick`, to be called at
-    least every second, which raises Stop when the job has run too long.
+    least every second, which raises Stop when the job has run too long. `read_more` notes the size of
+    a further volume.
     """
 
     name: str
@@ -122,8 +124,10 @@ class Opening:
     count: Callable[[Source], Source]
     start_tool: StartTool
     file: Callable[[], str]
+    split: bool
     scratch: Callable[[], str]
     tick: Callable[[], None]
+    read_more: Callable[[int], None]
 
 
 class Format(Protocol):

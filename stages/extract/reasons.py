@@ -104,6 +104,15 @@ def too_deep(reached: int, limit: int) -> Reason:
     )
 
 
+def missing_volume(detail: str) -> Reason:
+    """A part of an archive in several is not there: DETAIL is a clause."""
+    return Reason(
+        code=Code.MISSING_VOLUME,
+        text=f"A part is missing: {detail}.",
+        next_step="Send all parts together, under the names they were made with.",
+    )
+
+
 def wall(reached: float, limit: float) -> Reason:
     """It took too long."""
     return Reason(

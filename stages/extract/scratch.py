@@ -8,7 +8,7 @@ from typing import IO
 
 from pipeline.model import Desk, Options, ToolProcess
 from stages.extract.batch import Files, write_all
-from stages.extract.blobs import BlobSource
+from stages.extract.blobs import BlobSource, JoinedBlob
 from stages.extract.budget import Budget, Counted
 from stages.extract.protocol import CHUNK, Blob, Opening, Source
 
@@ -75,8 +75,10 @@ class Opener:
             count=lambda inner: Counted(inner, self._spend),
             start_tool=self._start_tool,
             file=file,
+            split=isinstance(blob, JoinedBlob),
             scratch=scratch.file,
             tick=self._tick,
+            read_more=self._budget.read_more,
         )
 
     def _start_tool(self, argv: Sequence[str], *, stdin: int | IO[bytes] | None = None) -> ToolProcess:

@@ -41,7 +41,7 @@ class Archive(Protocol):
         """The job has a password."""
         ...
 
-    def list(self) -> Iterator[Listed]:
+    def members(self) -> Iterator[Listed]:
         """All members in the order of the stream. Raises Refused where the archive can't be listed, wholly or on."""
         ...
 
@@ -81,7 +81,7 @@ class SplitReader:
 
     def entries(self, start: int) -> Iterator[Entry]:
         """The entries from START on; those before it are read again from the tool, and passed over."""
-        for index, listed in enumerate(self._archive.list()):
+        for index, listed in enumerate(self._archive.members()):
             lost = self._lost(listed) if listed.present else None
             reason = listed.reason or lost
             piece = Piece(self, listed, index) if listed.present and lost is None else None
@@ -133,9 +133,13 @@ class SplitReader:
         if self._archive.given:
             return
         locked = files = 0
-        for listed in self._archive.list():
-            files += listed.present and listed.size != 0
-            locked += listed.present and listed.encrypted
+        try:
+            for listed in self._archive.members():
+                files += listed.present and listed.size != 0
+                locked += listed.present and listed.encrypted
+        except Refused:
+            if not files:
+                raise  # else said in its place, after what can be read
         if locked and locked == files:
             raise Refused(reasons.encrypted(False))
         if locked:
@@ -146,7 +150,7 @@ class SplitReader:
         self._left_out = set()
         self._without = self._without or self._scratch()
         with open(self._without, "w", encoding="utf-8", errors="surrogateescape") as file:
-            for index, listed in enumerate(self._archive.list()):
+            for index, listed in enumerate(self._archive.members()):
                 lost = (listed.encrypted and self._locked) or (listed.block and listed.block == self._lost_block)
                 if listed.present and (index <= last or lost):
                     file.write(listed.raw + "\n")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pipeline.model import Reason
 from stages.extract import reasons
 from stages.extract.batch import Files, write_all
-from stages.extract.blobs import read_up_to
-from stages.extract.detect import HEAD, detect
+from stages.extract.blobs import FileBlob, MemoryBlob, read_up_to
+from stages.extract.detect import HEAD, PROGRAMS, detect, detect_behind
 from stages.extract.protocol import CHUNK, SMALL, Entry, Format, Refused, Source
 
 
@@ -64,11 +64,16 @@ class Taker:
         if len(first) < SMALL:
             count(len(first))
             taken.data, taken.size, taken.sha256 = first, len(first), hashlib.sha256(first).hexdigest()
+            if taken.format is None and first.startswith(PROGRAMS):
+                taken.format = detect_behind(MemoryBlob(first))
         elif taken.format is not None and not taken.format.seeks:
             taken.head, taken.source = (first, source) if keep_source else (b"", None)
         else:
             count(len(first))
             self._to_file(taken, first, source, seq, count)
+            if taken.format is None and first.startswith(PROGRAMS):
+                with open(self.files.work / taken.file, "rb") as file:
+                    taken.format = detect_behind(FileBlob(file.fileno(), taken.size))
 
     def _to_file(self, taken: Taken, first: bytes, source: Source, seq: int, count: Callable[[int], None]) -> None:
         name, fd = self.files.create(seq)

@@ -15,7 +15,7 @@ from stages.extract.batch import Batch, Files
 from stages.extract.blobs import FileBlob, MemoryBlob, Prefixed
 from stages.extract.budget import Budget, Counted, Spent
 from stages.extract.lookahead import Lookahead
-from stages.extract.protocol import Entry, Format, Kind, Reader, Refused
+from stages.extract.protocol import Blob, Entry, Format, Kind, Reader, Refused
 from stages.extract.scratch import Opener, Scratch
 from stages.extract.take import Taken, Taker
 from stages.handover import Member
@@ -42,7 +42,7 @@ class NotAnArchive(Exception):
 class Walk:
     """The job TASK. `run` is the whole of it."""
 
-    def __init__(self, config: Config, task: Task, desk: Desk, blob: FileBlob) -> None:
+    def __init__(self, config: Config, task: Task, desk: Desk, blob: Blob) -> None:
         self._config = config
         self._task = task
         self._desk = desk

@@ -202,11 +202,16 @@ def _starts_xz(head: bytes) -> bool:
 
 def _starts_lzma(head: bytes) -> bool:
     """LZMA alone has no magic: usual properties, a dictionary size as encoders make it, a believable length."""
-    if len(head) < 18 or head[0] != 0x5D or head[13]:
+    if len(head) < 18 or head[0] >= 225 or head[0] % 9 + head[0] // 9 % 5 > 4 or head[13]:
         return False
     dictionary, length = struct.unpack_from("<LQ", head, 1)
     usual = any(dictionary in (1 << n, 3 << (n - 1)) for n in range(12, 31))
-    return usual and (length == 2**64 - 1 or 0 < length < 1 << 38)
+    if not usual or not (length == 2**64 - 1 or 0 < length < 1 << 38):
+        return False
+    try:
+        return bool(_lzma().decompress(head[: 1 << 12], 16))
+    except lzma.LZMAError:
+        return False
 
 
 def _starts_zstd(head: bytes) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.model import Code, Reason
+from pipeline.model import Reason
 from stages.extract import names, reasons
 from stages.extract.protocol import Kind, Opening, Reader, Refused
 from stages.extract.split import Listed, SplitReader
@@ -13,7 +14,7 @@ from stages.extract.tools import Tool, lines, missing
 
 MARK4, MARK5 = b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00"
 _NAME, _TYPE = "        Name: ", "        Type: "
-MAX_WORDS = 40
+MAX_WORDS = 400
 _FAILURES = {
     2: "the program that unpacks it reports a fatal error",
     3: "a checksum in it doesn't match",
@@ -47,41 +48,45 @@ class RarArchive:
     opening: Opening
     path: str
     volumes: bool = False
+    measured: bool = False
 
     @property
     def given(self) -> bool:
         """The job has a password."""
         return self.opening.options.password is not None
 
-    def list(self) -> Iterator[Listed]:
+    def members(self) -> Iterator[Listed]:
         """What `unrar vt -v` says of each member, and Refused for what it complains of."""
-        tool = self._start("vt", "-v")
+        tool = self._start("vt", "-v", "-ver")
         words: list[str] = []
         ratio = ""
         try:
             for fields in _records(lines(tool), words):
-                ratio = fields.get("Ratio", "")
+                first, ratio = not ratio, fields.get("Ratio", "") or "none"
+                if first and ratio in ("<->", "<--"):
+                    raise Refused(reasons.missing_volume("it goes on from a volume that isn't with it"))
                 self.volumes = self.volumes or any(_detail(word) and "volume" in word for word in words)
                 if (one := listed(fields)) is not None:
                     yield one
             code = tool.finish()
         finally:
             tool.close()
+        self._measure(words)
         if ratio in ("-->", "<->"):
-            raise Refused(_missing_volume("the archive goes on in a volume that isn't here"))
+            raise Refused(reasons.missing_volume("the archive goes on in a volume that isn't here"))
         if (reason := self._trouble(code, "\n".join(words))) is not None:
             raise Refused(reason)
 
     def unpack(self, without: str | None) -> Tool:
         """`unrar p`."""
-        return self._start("p", "-inul", *((f"-x@{without}",) if without else ()))
+        return self._start("p", "-inul", "-ver", *((f"-x@{without}",) if without else ()))
 
     def failed(self, code: int) -> Reason | None:
         """Anything but 0 and 1 is damage of some kind; the words that would tell more don't reach us."""
         if code <= 1:
             return None
         if self.volumes:
-            return _missing_volume("the archive goes on in a volume that isn't here, or that is damaged")
+            return reasons.missing_volume("the archive goes on in a volume that isn't here, or that is damaged")
         return reasons.corrupt(_FAILURES.get(code, "the program that unpacks it reports errors in it"))
 
     def _start(self, command: str, *switches: str) -> Tool:
@@ -90,6 +95,13 @@ class RarArchive:
         argv = ("env", "LC_ALL=C.UTF-8", "unrar", command, *switches, "-cfg-", "-y")
         argv += ("-p" if password else "-p-", "--", self.path)
         return Tool(self.opening.start_tool, argv, password or "", self.opening.tick)
+
+    def _measure(self, words: list[str]) -> None:
+        """Tells, once, how much more than the first volume there is to read."""
+        others = [line.removeprefix("Archive: ") for line in words if line.startswith("Archive: ")][1:]
+        if not self.measured:
+            self.measured = True
+            self.opening.read_more(sum(os.stat(path).st_size for path in others if os.path.exists(path)))
 
     def _trouble(self, code: int, words: str) -> Reason | None:
         if "encrypted headers" in words and code:
@@ -119,7 +131,7 @@ def _records(listing: Iterator[str], words: list[str]) -> Iterator[dict[str, str
         elif line and len(words) < MAX_WORDS:
             if line.startswith("Details: ") and _later_volume(line) and not any(map(_detail, words)):
                 raise Refused(_later(line))
-            words.append(line[:200])
+            words.append(line[:4096])
 
 
 def listed(fields: dict[str, str]) -> Listed | None:
@@ -162,15 +174,7 @@ def _later_volume(line: str) -> bool:
 
 
 def _later(line: str) -> Reason:
-    return _missing_volume(f"this is {line.rpartition(', ')[2]} of several, and the first isn't with it")
-
-
-def _missing_volume(detail: str) -> Reason:
-    return Reason(
-        code=Code.MISSING_VOLUME,
-        text=f"A part is missing: {detail}.",
-        next_step="Send all parts together, under the names they were made with.",
-    )
+    return reasons.missing_volume(f"this is {line.rpartition(', ')[2]} of several, and the first isn't with it")
 
 
 FORMAT = Rar()

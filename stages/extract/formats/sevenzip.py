@@ -51,9 +51,7 @@ class SevenZip:
     def open(self, opening: Opening) -> Reader:
         """A reader. Raises Refused where 7zz isn't installed or can't list it."""
         assert opening.blob is not None
-        kind = type_of(opening.blob.pread(36 << 10, 0))
-        if kind is None:
-            raise Refused(reasons.corrupt("it no longer starts as it did"))
+        kind = type_of(opening.blob.pread(36 << 10, 0)) or ("7z", "7z")  # behind a program that unpacks it
         if reason := missing("7zz", f"a {kind[1]} archive"):
             raise Refused(reason)
         return SplitReader(SevenArchive(opening, opening.file(), *kind), opening.scratch)
@@ -73,7 +71,7 @@ class SevenArchive:
         """The job has a password."""
         return self.opening.options.password is not None
 
-    def list(self) -> Iterator[Listed]:
+    def members(self) -> Iterator[Listed]:
         """What `7zz l -slt` says, block by block. It writes control characters in names as `_`, so that no name can
         pretend to be more than one line."""
         if self.kind == "z":  # one file, of which the list tells nothing
@@ -113,7 +111,14 @@ class SevenArchive:
 
     def start(self, command: str, *switches: str) -> Tool:
         """Starts 7zz on the archive."""
-        argv = ("7zz", command, *switches, "-bso1" if command == "l" else "-bso0", "-bsp0", f"-t{self.kind}")
+        argv = (
+            "7zz",
+            command,
+            *switches,
+            "-bso1" if command == "l" else "-bso0",
+            "-bsp0",
+            f"-t{self.kind}{'.split' if self.opening.split else ''}",
+        )
         argv += ("-sccUTF-8", MEMORY, "--", self.path)
         return Tool(self.opening.start_tool, argv, self.opening.options.password or "", self.opening.tick)
 
@@ -135,7 +140,7 @@ def listed(fields: dict[str, str]) -> Listed:
     one = Listed(name, raw, notes=notes, block=fields.get("Block", ""), encrypted=fields.get("Encrypted") == "+")
     if size := fields.get("Size", ""):
         one.size = int(size) if size.isdigit() else -1
-    if crc := fields.get("CRC", ""):
+    if len(crc := fields.get("CRC", "")) == 8:  # lzh has shorter sums of its own, which 7zz looks at
         one.crc = int(crc, 16)
     if fields.get("Folder") == "+" or attributes.startswith("D") or mode.startswith("d"):
         one.kind, one.present = Kind.FOLDER, False

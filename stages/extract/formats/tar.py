@@ -117,7 +117,7 @@ class TarReader:
     def _headers(self, cursor: Cursor) -> Iterator[tuple[Header | None, Pax]]:
         """Each member's header with the extended ones that came before it; None for a part that can't be read."""
         pax = self._pax_global.copy()
-        lost = False
+        lost = awaited = False
         while (block := cursor.take(BLOCK)) and block.strip(b"\0"):
             if len(block) < BLOCK:
                 raise Refused(reasons.truncated("the archive breaks off between two files"))
@@ -128,11 +128,14 @@ class TarReader:
                 lost = True
                 continue
             lost = False
-            if not self._extends(header, cursor, pax):
+            awaited = self._extends(header, cursor, pax)
+            if not awaited:
                 if header.type == b"S":
                     pax.sparse = old_map(header, cursor.take)
                 yield header, pax
                 pax = self._pax_global.copy()
+        if awaited and not block:
+            raise Refused(reasons.truncated("the archive breaks off before the file that its last header speaks of"))
 
     def _extends(self, header: Header, cursor: Cursor, pax: Pax) -> bool:
         """Whether HEADER only speaks of the next member; what it says is taken up into PAX."""

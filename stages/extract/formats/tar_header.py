@@ -90,9 +90,11 @@ def parse_header(block: bytes) -> Header | None:
 
 def plausible(head: bytes) -> bool:
     """Whether a tar starts with HEAD."""
-    if len(head) < BLOCK or not head[0] or head[156] not in _TYPES:
+    if len(head) < BLOCK or head[156] not in _TYPES:
         return False
     known = head[257:262] == b"ustar"
+    if not head[0] and not known:
+        return False
     return (known or head[156] in b"\x000125LKS") and number(head[124:136]) is not None and checksum_fits(head[:BLOCK])
 
 
@@ -135,6 +137,6 @@ def _sparse_record(key: bytes, value: bytes, pax: Pax, offset: int | None) -> in
 
 
 def _decimal(value: bytes) -> int:
-    if not value.isdigit() or len(value) > 20:
+    if not value.isdigit() or len(value) > 100:
         raise Refused(reasons.corrupt("an extended header in it doesn't add up"))
     return int(value)

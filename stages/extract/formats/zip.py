@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class ZipArchive:
         """The job has a password."""
         return self.opening.options.password is not None
 
-    def list(self) -> Iterator[Listed]:
+    def members(self) -> Iterator[Listed]:
         """The table of contents, in its order, which is also that of 7zz's stream."""
         for record in zip_directory.records(self.blob, self.directory):
             entry = entry_of(-1, record, self.encoding)
@@ -121,6 +122,8 @@ class Zip:
         if _is_document_by_head(blob):
             return None
         directory = zip_directory.find(blob)
+        if directory is not None and directory.volumes:
+            return _volumes(opening)
         if directory is None:
             return zip_salvage.SalvageReader(blob, given)
         found = _survey(blob, directory, given)
@@ -131,6 +134,20 @@ class Zip:
         if found.needs_tool and missing("7zz", "it") is None:
             return SplitReader(ZipArchive(opening, opening.file(), blob, directory, encoding), opening.scratch)
         return ZipReader(blob, directory, encoding, given)
+
+
+def _volumes(opening: Opening) -> Reader:
+    """A zip in several parts, of which this is the last: 7zz reads them where the first lies beside it."""
+    path = opening.file()
+    if not os.path.isfile(path[:-4] + ".z01"):
+        raise Refused(reasons.missing_volume("this is the last part of several, and the first isn't with it"))
+    if reason := missing("7zz", "a zip in several parts"):
+        raise Refused(reason)
+    number = 1
+    while os.path.isfile(part := f"{path[:-4]}.z{number:02}"):
+        opening.read_more(os.stat(part).st_size)
+        number += 1
+    return SplitReader(sevenzip.SevenArchive(opening, path, "zip", "zip"), opening.scratch)
 
 
 @dataclass(slots=True)

@@ -63,12 +63,11 @@ def find(blob: Blob) -> Directory | None:
 def _end_at(blob: Blob, tail: bytes, at: int, start: int) -> Directory | None:
     _, disk, first_disk, _, count, size, offset, _ = END.unpack_from(tail, at)
     end = start + at
-    if 0xFFFF in (disk, count) or _FULL in (size, offset):
-        locator = blob.pread(LOCATOR64.size, max(0, end - LOCATOR64.size))
-        if len(locator) == LOCATOR64.size and locator[:4] == b"PK\6\7":
-            found = _end64(blob, end, LOCATOR64.unpack(locator)[2])
-            if found:
-                end, count, size, offset, disk, first_disk = found
+    locator = blob.pread(LOCATOR64.size, max(0, end - LOCATOR64.size))
+    if len(locator) == LOCATOR64.size and locator[:4] == b"PK\6\7":
+        found = _end64(blob, end, LOCATOR64.unpack(locator)[2])
+        if found:
+            end, count, size, offset, disk, first_disk = found
     begins = end - size
     if begins < 0:
         return None
@@ -76,7 +75,7 @@ def _end_at(blob: Blob, tail: bytes, at: int, start: int) -> Directory | None:
     if count and not _starts_record(blob, begins):
         if not _starts_record(blob, offset):
             return None
-        begins, shift = offset, 0  # something lies between the table and its end, a signature perhaps
+        begins, shift, size = offset, 0, end - offset  # its size is wrong, or a signature lies behind it
     if shift < 0 and not (disk or first_disk):
         return None
     return Directory(begins, size, count, shift, volumes=bool(disk or first_disk))

@@ -11,7 +11,7 @@ from pipeline.config import Config
 from pipeline.model import Closed, Desk, Done, Outcome, Output, Reject, Stage, Task, Upload
 from stages.extract import reasons, volumes
 from stages.extract.blobs import FileBlob, JoinedBlob
-from stages.extract.detect import HEAD, PROGRAMS, detect, detect_behind
+from stages.extract.detect import HEAD, PROGRAMS, add_installed, detect, detect_behind
 from stages.extract.protocol import Blob, Format, Refused, Stop
 from stages.extract.walk import NotAnArchive, Walk
 from stages.handover import FileList, Member, Place, pack
@@ -118,4 +118,5 @@ def _plain(task: Task, desk: Desk) -> Done:
 
 def build(config: Config) -> Stage:
     """The stage as a worker runs it."""
+    add_installed()
     return Extract(config)

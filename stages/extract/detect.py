@@ -1,6 +1,11 @@
-"""Which format a file is, told by its first bytes alone."""
+"""Which format a file is, told by its first bytes alone.
+
+A further format comes as an entry point of the group `stampmill.extract` that names a `protocol.Format`.
+"""
 
 from __future__ import annotations
+
+from importlib.metadata import entry_points
 
 from stages.extract.formats import ar, cpio, rar, sevenzip, single, tar, zip_directory
 from stages.extract.formats import zip as zips
@@ -9,7 +14,8 @@ from stages.extract.protocol import Blob, Format
 HEAD = 36 << 10  # bytes that tell; an iso9660 image has its mark at 32 KiB
 PROGRAMS = (b"MZ", b"\x7fELF", b"#!")
 SEARCHED = 1 << 20  # bytes at a program's start in which the archive behind it is looked for
-FORMATS: tuple[Format, ...] = (
+GROUP = "stampmill.extract"
+FORMATS: list[Format] = [
     zips.FORMAT,
     single.FORMAT,
     sevenzip.FORMAT,
@@ -17,7 +23,7 @@ FORMATS: tuple[Format, ...] = (
     ar.FORMAT,
     cpio.FORMAT,
     tar.FORMAT,
-)
+]
 
 
 def detect_behind(blob: Blob) -> Format | None:
@@ -29,6 +35,14 @@ def detect_behind(blob: Blob) -> Format | None:
     if rar.MARK5 in head or rar.MARK4 in head:
         return rar.FORMAT
     return sevenzip.FORMAT if sevenzip.MARKS[0][1] in head and head[:1] != b"#" else None
+
+
+def add_installed() -> None:
+    """Adds the formats that other packages bring, after ours."""
+    for entry in entry_points(group=GROUP):
+        form: Format = entry.load()
+        if form not in FORMATS:
+            FORMATS.append(form)
 
 
 def detect(head: bytes) -> Format | None:

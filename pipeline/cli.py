@@ -143,6 +143,30 @@ def query_command(
     out.print(table)
 
 
+@app.command("doctor")
+def doctor_command(
+    into: Annotated[Path, typer.Option("--into", help="The library whose `process` runs are meant.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as a JSON array.")] = False,
+) -> None:
+    """Find what is wrong here, and the command that mends it. Exit status 1 when anything fails.
+
+    Example: stampmill doctor --into ~/tables
+    """
+    from pipeline import doctor
+
+    checks = doctor.examine(config_for(into))
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(checks).decode() + "\n")
+    else:
+        for check in checks:
+            style = {"pass": "green", "warn": "yellow", "fail": "red"}[check.level]
+            out.print(f"[{style}]{check.level:4}[/{style}]  {escape(check.what)}: {escape(check.found)}")
+            if check.mend:
+                out.print(f"      {escape(check.mend)}")
+    if any(check.level is doctor.Level.FAIL for check in checks):
+        raise typer.Exit(ExitCode.FAILURE)
+
+
 def _password(path: Path | None) -> str | None:
     if path is None:
         return None

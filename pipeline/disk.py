@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pipeline.config import Config
+from pipeline.config import INCOMING, Config
 from pipeline.model import StageName
 from pipeline.work import Job
 
@@ -57,16 +57,30 @@ class Relief(NamedTuple):
     fails: bool
 
 
-def relief(space: Space, jobs: Iterable[Job]) -> Relief | None:
-    """Decides who gives way when nothing runs and the disk is full: the job that holds most, if that helps at all.
+def relief(space: Space, holding: Iterable[tuple[Job, int]]) -> Relief | None:
+    """Decides who gives way when nothing runs and the disk is full: of the jobs and the bytes they are HOLDING, the one
+    with most, if that helps at all.
 
     A disk that others have filled is waited for: no job fails for it.
     """
-    holding = [(sum(batch.written_bytes for batch in job.batches.values()), job.id, job) for job in jobs]
-    holding = [one for one in holding if one[0]]
-    if not holding:
+    by_size = sorted(((held, job.id, job) for job, held in holding if held), reverse=True)
+    if not by_size or space.free + sum(held for held, _, _ in by_size) < space.needed:
         return None
-    held, _, job = max(holding)
-    if space.free + sum(one[0] for one in holding) < space.needed:
-        return None
-    return Relief(job, fails=len(holding) == 1 and space.free + held >= space.needed)
+    return Relief(by_size[0][2], fails=len(by_size) == 1)
+
+
+def held_by(config: Config, job: Job) -> int:
+    """What JOB holds of the disk, in bytes: its files in work/, and what is staged of it in the library."""
+    names = {name.split("/", 1)[0] for batch in job.batches.values() for name in batch.names}
+    places = [config.paths.work / name for name in names]
+    return sum(map(_size, [*places, Path(config.paths.library) / INCOMING / str(job.id)]))
+
+
+def _size(path: Path) -> int:
+    """The bytes of a file, or of all files below a folder; what is gone counts nothing."""
+    try:
+        if not path.is_dir():
+            return path.stat().st_size
+        return sum(_size(child) for child in path.iterdir())
+    except FileNotFoundError:
+        return 0

@@ -39,6 +39,9 @@ class Dispatcher:
         """
         self._clock = clock
         sends: Sends = []
+        store = self._stages[StageName.STORE]
+        if store.ready and self.refusals:
+            self._dispatch_refusals(store, sends, changes)  # whatever the disk: they make room, and need next to none
         for state in reversed(self._stages):
             if state.ready and state.name >= first_allowed:
                 self._dispatch(state, sends, changes)
@@ -47,8 +50,6 @@ class Dispatcher:
         return sends
 
     def _dispatch(self, state: StageState, sends: Sends, changes: Changes) -> None:
-        if state.name is StageName.STORE:
-            self._dispatch_refusals(state, sends, changes)
         skipped = 0
         queue = state.queue
         while len(queue) > skipped and len(state.in_hand) < state.window and not state.suspects:

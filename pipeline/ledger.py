@@ -6,10 +6,11 @@ FULL because a simulated power cut loses nothing under it, and up to a quarter o
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -37,6 +38,9 @@ _tables = msgspec.json.Decoder(tuple[TableInfo, ...])
 _json = msgspec.json.Encoder()
 
 
+_EVENT_IDS: Final = 100_000  # reserved at a time, since looking for the last one would read all events
+
+
 class LedgerFull(Exception):
     """There is no space for the ledger to grow."""
 
@@ -55,15 +59,45 @@ def _explain(path: Path, error: sqlite3.DatabaseError) -> Exception:
     return error
 
 
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _explain(path, error) from error
+
+
 class Ledger:
-    """The one writer. Opening it creates or migrates the database; every method is one transaction."""
+    """The one writer. Opening it creates or migrates the database; every method is one transaction.
+
+    All raise LedgerFull where there's no space: nothing was written then, and the same call may be made again. They
+    raise DiskFailing, LedgerLocked, LedgerDamaged, none of which is to be tried again.
+    """
 
     def __init__(self, path: Path, work: Path, *, synchronous: str = "FULL") -> None:
         self.path = path
         self._work = work
         self._db = _open(path, synchronous)
-        self._next_event = self._one("SELECT coalesce(max(id), 0) FROM event") + 1
-        self.next_batch = self._one("SELECT coalesce(max(id), 0) FROM batch") + 1
+        self._next_event = self._event_ids_end = 1 + int(self._meta("event_ids", "0"))
+        self.next_batch = 1 + self._query("SELECT coalesce(max(id), 0) FROM batch")[0][0]
+
+    def _query(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
+        with _explained(self.path):
+            return self._db.execute(sql, values).fetchall()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, durable when it ends."""
+        db = self._db
+        with _explained(self.path):
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:  # a full disk has rolled it back already
+                    db.execute("ROLLBACK")
+                raise
 
     def close(self) -> None:
         """Closes the database; a WAL left behind by a kill is taken up by the next open."""
@@ -71,25 +105,24 @@ class Ledger:
 
     def boot_id(self) -> str:
         """The kernel's boot id when this ledger was last worked on; empty for a new one."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = 'boot_id'").fetchone()
-        return row[0] if row else ""
+        return self._meta("boot_id", "")
 
     def set_boot_id(self, boot_id: str) -> None:
         """Notes the boot that intermediate output in work/ belongs to."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('boot_id', ?)", (boot_id,))
+        with self._transaction():
+            self._set_meta("boot_id", boot_id)
+
+    def _meta(self, key: str, otherwise: str) -> str:
+        rows = self._query("SELECT value FROM meta WHERE key = ?", (key,))
+        return str(rows[0][0]) if rows else otherwise
+
+    def _set_meta(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def submit(self, uploads: Iterable[tuple[str, Upload, Options]]) -> list[int]:
         """Adds jobs (source, upload, options) that aren't there yet; returns the ids, known ones included."""
-        ids: list[int] = []
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            for source, upload, options in uploads:
-                ids.append(self._submit_one(source, upload, options))
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-        return ids
+        with self._transaction():
+            return [self._submit_one(source, upload, options) for source, upload, options in uploads]
 
     def _submit_one(self, source: str, upload: Upload, options: Options) -> int:
         known = self._db.execute("SELECT id FROM job WHERE source = ?", (source,)).fetchone()
@@ -117,12 +150,13 @@ class Ledger:
 
     def unfinished_at(self, path: str) -> list[tuple[int, int, int]]:
         """Unfinished jobs (id, size, mtime_ns) that were submitted from PATH."""
-        query = "SELECT id, size, mtime_ns FROM job WHERE path = ? AND state IN ('waiting', 'held')"
-        return self._db.execute(query, (path,)).fetchall()
+        return self._query(
+            "SELECT id, size, mtime_ns FROM job WHERE path = ? AND state IN ('waiting', 'held')", (path,)
+        )
 
     def waiting(self, after: int, limit: int) -> list[Job]:
         """Up to LIMIT unfinished jobs past id AFTER, oldest first; those that have begun are among them."""
-        rows = self._db.execute(
+        rows = self._query(
             f"SELECT {_JOB_COLUMNS} FROM job WHERE state = 'waiting' AND id > ? ORDER BY id LIMIT ?", (after, limit)
         )
         return [_job(row) for row in rows]
@@ -131,7 +165,7 @@ class Ledger:
         """All batches of jobs that have begun, with their jobs, by job and seq."""
         jobs: dict[int, Job] = {}
         batches = []
-        rows = self._db.execute(
+        rows = self._query(
             f"SELECT {_JOB_COLUMNS}, batch.id, seq, stage, batch.state, attempt, charges, orphaned, mark, bytes, files,"
             " payload, names, checkpoint, closed FROM batch JOIN job ON job.id = batch.job ORDER BY batch.job, seq"
         )
@@ -145,7 +179,7 @@ class Ledger:
 
         A password is no part of the comparison with a job that took everything; it is with any other.
         """
-        rows = self._db.execute(
+        rows = self._query(
             "SELECT id, state, path, result_path, options, rejected_records, members FROM job WHERE sha256 = ?"
             " AND id <> ? AND state IN ('waiting', 'done', 'failed') ORDER BY state = 'done' DESC, id",
             (sha256, but),
@@ -160,38 +194,26 @@ class Ledger:
 
     def hold_none(self) -> None:
         """Lets every held job wait by itself again: at a start, nobody runs whom they could wait for."""
-        self._db.execute("UPDATE job SET state = 'waiting', duplicate_of = NULL WHERE state = 'held'")
+        with self._transaction() as db:
+            db.execute("UPDATE job SET state = 'waiting', duplicate_of = NULL WHERE state = 'held'")
+
+    def unfinished(self) -> int:
+        """How many jobs wait or have begun, held ones not counted."""
+        return int(self._query("SELECT count(*) FROM job WHERE state = 'waiting'")[0][0])
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are in each state; `waiting` includes those that have begun."""
-        return dict(self._db.execute("SELECT state, count(*) FROM job GROUP BY state").fetchall())
+        """How many jobs are in each state; `waiting` includes those that have begun. Reads all of them."""
+        return dict(self._query("SELECT state, count(*) FROM job GROUP BY state"))
 
     def result_path(self, job: int) -> str | None:
         """Where JOB was published, relative to the library."""
-        row = self._db.execute("SELECT result_path FROM job WHERE id = ?", (job,)).fetchone()
-        return row[0] if row else None
+        rows = self._query("SELECT result_path FROM job WHERE id = ?", (job,))
+        return rows[0][0] if rows else None
 
     def commit(self, changes: Changes) -> None:
-        """Makes CHANGES durable in one transaction. Nothing that depends on them may be sent before this returns.
-
-        Raises LedgerFull where there's no space: nothing was written then, and the same call may be made again.
-        Raises DiskFailing, LedgerLocked, LedgerDamaged; none of these is to be tried again.
-        """
-        try:
-            self._commit(changes)
-        except sqlite3.DatabaseError as error:
-            raise _explain(self.path, error) from error
-
-    def _commit(self, changes: Changes) -> None:
-        db = self._db
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        """Makes CHANGES durable in one transaction. Nothing that depends on them may be sent before this returns."""
+        with self._transaction():
             self._write(changes)
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
         for batch in changes.dirty.values():
             batch.in_ledger = True
 
@@ -248,6 +270,9 @@ class Ledger:
 
     def _insert_events(self, events: Sequence[tuple[int, float, int, int | None, str, int, float, str]]) -> None:
         first = self._next_event
+        if first + len(events) > self._event_ids_end:
+            self._event_ids_end = first + len(events) + _EVENT_IDS
+            self._set_meta("event_ids", str(self._event_ids_end))
         self._db.executemany(
             "INSERT INTO event (id, job, at, seq, stage, what, attempt, seconds, detail)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -255,29 +280,45 @@ class Ledger:
         )
         self._next_event = first + len(events)
 
-    def _one(self, query: str) -> int:
-        return int(self._db.execute(query).fetchone()[0])
-
 
 def _open(path: Path, synchronous: str) -> sqlite3.Connection:
+    with _explained(path):
+        found = _schema_of(path)
+    if found > len(MIGRATIONS):
+        raise LedgerNewer(path=path, found=found, known=len(MIGRATIONS))
     try:
         db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
     except sqlite3.OperationalError as error:
         raise StateUnwritable(path=path.parent, detail=error) from error
     try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute(f"PRAGMA synchronous = {synchronous}")
-        db.execute("PRAGMA wal_autocheckpoint = 4000")
-        db.execute("PRAGMA cache_size = -16384")
-        found = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if found > len(MIGRATIONS):
-            raise LedgerNewer(path=path, found=found, known=len(MIGRATIONS))
-        if found < len(MIGRATIONS):
-            migrate(db, found)
-    except sqlite3.DatabaseError as error:
+        with _explained(path):
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA synchronous = {synchronous}")
+            db.execute("PRAGMA wal_autocheckpoint = 4000")
+            db.execute("PRAGMA cache_size = -16384")
+            if found < len(MIGRATIONS):
+                migrate(db, found)
+    except BaseException:
         db.close()
-        raise _explain(path, error) from error
+        raise
     return db
+
+
+def _schema_of(path: Path) -> int:
+    """The schema's number, 0 for a new ledger. Reads only, so that what is refused is left as it is.
+
+    Raises LedgerDamaged, and sqlite3.DatabaseError for what can't be read.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return 0
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        found = int(db.execute("PRAGMA user_version").fetchone()[0])
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        if not found and tables:
+            raise LedgerDamaged(path=path, detail="it is another program's database")
+        for table in tables:
+            db.execute(f'SELECT * FROM "{table}" LIMIT 1').fetchall()
+    return found
 
 
 def _job(row: Sequence[Any]) -> Job:

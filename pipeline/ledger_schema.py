@@ -32,6 +32,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     );
     CREATE INDEX job_equal ON job (sha256) WHERE sha256 IS NOT NULL;
     CREATE INDEX job_path ON job (path);
+    CREATE INDEX job_waiting ON job (id) WHERE state = 'waiting'; -- few among millions, and asked for at each start
+    CREATE INDEX job_held ON job (id) WHERE state = 'held';
     CREATE TABLE batch (
         id INTEGER PRIMARY KEY,
         job INTEGER NOT NULL,

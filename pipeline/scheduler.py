@@ -188,7 +188,8 @@ class Scheduler:
     @property
     def is_working(self) -> bool:
         """Whether any worker can go on with what it has in hand; an extract that waits for a place can't."""
-        return any(not state.waits(batch) for state in self.stages for batch in state.in_hand.values())
+        running = (next(iter(state.in_hand.values())) for state in self.stages if state.in_hand)
+        return any(not self.stages[batch.stage].waits(batch) for batch in running)
 
     def touch(self, batch: Batch) -> None:
         """BATCH's charges or mark have changed."""
@@ -381,6 +382,7 @@ class Scheduler:
         self._changes.delete([other for other in job.batches.values() if other is not batch])
         job.batches = {batch.id: batch}
         self._changes.unlink.extend(batch.names)
+        self._changes.obsolete.append(f"{INCOMING}/{job.id}")
         batch.stage, batch.state = StageName.STORE, BatchState.QUEUED
         batch.payload, batch.names, batch.bytes, batch.checkpoint = b"", (), 0, b""
         batch.charges, batch.orphaned, batch.mark = 0, 0, b""  # nothing of what it was charged for is left in it

@@ -331,7 +331,8 @@ class Supervisor:
 
     def _relieve(self, space: disk.Space) -> None:
         """Nothing runs and nothing may: the job that holds most of the disk gives way, if that helps."""
-        relief = disk.relief(space, self._scheduler.jobs.values())
+        jobs = self._scheduler.jobs.values()
+        relief = disk.relief(space, [(job, disk.held_by(self._config, job)) for job in jobs])
         if relief is None:
             return
         if relief.fails:

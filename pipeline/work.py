@@ -144,11 +144,6 @@ class Batch:
         return self.bytes if self.names else 0
 
     @property
-    def written_bytes(self) -> int:
-        """What it holds of the disk: in work/, or staged in the library."""
-        return self.bytes if self.names or self.state is BatchState.STAGED else 0
-
-    @property
     def is_suspect(self) -> bool:
         """Whether its worker, or the supervisor, died while it ran; such a batch runs alone."""
         return self.charges > 0 or self.orphaned > 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.config import MIB, Config
 from pipeline.model import Snapshot, StageName, StageSnapshot
+
+_BAR_WIDTH: Final = 10
 
 
 def render(snapshot: Snapshot, config: Config, width: int) -> RenderableType:
@@ -44,7 +47,7 @@ def _is_full(stage: StageSnapshot, config: Config) -> bool:
 def _stages(snapshot: Snapshot, config: Config, width: int) -> Table:
     table = Table(box=None, padding=(0, 1), width=width, show_edge=False)
     table.add_column("stage", no_wrap=True)
-    table.add_column("queue", no_wrap=True, width=14)
+    table.add_column("queue", no_wrap=True, width=_BAR_WIDTH)
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("now", no_wrap=True, ratio=1, overflow="ellipsis")
     table.add_column("batches", justify="right", no_wrap=True)
@@ -59,12 +62,19 @@ def _stage_cells(stage: StageSnapshot, snapshot: Snapshot, config: Config) -> tu
     elapsed = max(1e-6, snapshot.at - snapshot.started_at)
     return (
         Text(stage.stage.title, style="" if stage.up else "dim"),
-        ProgressBar(total=config.queue.batches, completed=min(queued, config.queue.batches), width=12),
+        _bar(queued / config.queue.batches, _BAR_WIDTH),
         Text(str(queued)),
         Text(_doing(stage, snapshot.at) if stage.up else "starting"),
         Text(str(stage.finished)),
         Text(f"{min(1.0, stage.busy_s / elapsed):4.0%}"),
     )
+
+
+def _bar(filled: float, width: int) -> Text:
+    """A bar whose fill can be told without colour."""
+    full = round(min(1.0, filled) * width)
+    full = max(full, 1) if filled > 0 else 0
+    return Text("█" * full, style="cyan").append("·" * (width - full), style="dim")
 
 
 def _doing(stage: StageSnapshot, now: float) -> str:
@@ -77,8 +87,13 @@ def _doing(stage: StageSnapshot, now: float) -> str:
 
 
 def _tally(snapshot: Snapshot) -> Text:
-    text = Text(f"{snapshot.done} done, {snapshot.failed} failed, {snapshot.duplicates} duplicates, ")
-    text.append(f"{snapshot.running + snapshot.waiting} to go; {snapshot.at - snapshot.started_at:.0f} s")
+    ended = snapshot.done + snapshot.failed + snapshot.duplicates
+    everything = ended + snapshot.running + snapshot.waiting
+    text = _bar(ended / everything if everything else 1.0, 2 * _BAR_WIDTH)
+    text.append(f" {ended} of {everything} jobs in {snapshot.at - snapshot.started_at:.0f} s: {snapshot.done} done")
+    for count, word in ((snapshot.failed, "failed"), (snapshot.duplicates, "duplicate")):
+        if count:
+            text.append(f", {count} {word}")
     restarts = sum(stage.restarts for stage in snapshot.stages)
     if restarts > 0:
         text.append(f"; {restarts} worker restarts", style="yellow")

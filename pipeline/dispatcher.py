@@ -12,12 +12,12 @@ from typing import Final
 from pipeline.config import MIB, Config
 from pipeline.messages import Dispatch, Grant, Order
 from pipeline.model import BatchState, StageName, Task
-from pipeline.queues import JOB_SHARE
 from pipeline.stage_state import MIN_WINDOW, StageState
 from pipeline.work import Batch, Changes, Mark, decode_mark
 
 _FREE_RATIO_BYTES: Final = MIB  # what extract.max_ratio doesn't count
 
+_SPARE_PLACES: Final = 2  # in the next queue, that prefetched archives leave to the one being extracted
 _UNMARKED: Final = Mark()
 
 Sends = list[tuple[StageName, Order]]
@@ -85,8 +85,9 @@ class Dispatcher:
             return True
         if state.name is StageName.INTAKE and len(self.refusals) >= self._config.queue.batches:
             return False
-        ahead = state.name is StageName.EXTRACT and in_hand
-        return state.next_queue.has_room(place, share=JOB_SHARE if ahead else 1.0)
+        if state.name is StageName.EXTRACT and in_hand:
+            return state.next_queue.has_room(place, _SPARE_PLACES, self._config.batch.bytes)
+        return state.next_queue.has_room(place)
 
     def _expected_bytes(self, batch: Batch) -> int:
         """The bytes in work/ that a place for BATCH's next output is reserved with."""

@@ -102,6 +102,28 @@ def _has_open(process: Path, wanted: tuple[int, int]) -> bool:
     return False
 
 
+def descendants(pid: int) -> list[int]:
+    """All live descendants of PID, by the kernel's own lists of children (a scan of /proc for them costs 100 times as
+    much)."""
+    found: list[int] = []
+    pending = [pid]
+    while pending:
+        children = _children(pending.pop())
+        found += children
+        pending += children
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    children: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            children += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+    except OSError:
+        pass  # it ended meanwhile
+    return children
+
+
 def command_of(pid: int) -> str:
     """The command line of PID, shortened; empty when it's gone."""
     try:

@@ -35,14 +35,15 @@ class Queue:
         for waiting in self._by_job.values():
             yield from waiting
 
-    def has_room(self, size: int, share: float = 1.0) -> bool:
-        """Whether a batch of SIZE bytes may be reserved: within SHARE of both bounds, or the queue is empty."""
+    def has_room(self, size: int, spare: int = 0, spare_bytes: int = 0) -> bool:
+        """Whether a batch of SIZE bytes may be reserved: within both bounds, SPARE places and SPARE_BYTES left over, or
+        the queue is empty."""
         used = self.batches + self.reserved
         if used == 0:
             return True
-        if used >= self._limits.batches * share:
+        if used + spare >= self._limits.batches:
             return False
-        return self.bytes + self.reserved_bytes + size <= self._limits.bytes * share
+        return self.bytes + self.reserved_bytes + size + spare_bytes <= self._limits.bytes
 
     def share_left(self, job: int) -> bool:
         """Whether JOB fills less than its share of the places."""

@@ -7,12 +7,14 @@ from typing import Final, NamedTuple
 
 import psutil
 
+from pipeline import process_tools
 from pipeline.blackbox import Entry
 from pipeline.config import Config
 from pipeline.scheduler import Scheduler
 from pipeline.stage_state import StageState
 from pipeline.workers import LocalWorker
 
+_MOST_PASSED_S: Final = 3.0  # that one look may count: a supervisor that was itself held up blames nobody for it
 _STOPPED_S: Final = 5.0  # a process stopped by a signal (SIGSTOP, a debugger) for longer is replaced
 
 
@@ -45,10 +47,10 @@ class Watchdog:
     def look(self, workers: list[LocalWorker], scheduler: Scheduler) -> None:
         """Kills the workers that are over a limit, saying why."""
         now = time.monotonic()
-        passed, self._looked_at = now - self._looked_at, now
+        passed, self._looked_at = min(now - self._looked_at, _MOST_PASSED_S), now
         alive = {worker.pid: worker for worker in workers if worker.pid is not None}
         self._watches = {pid: self._watches.get(pid) or _Watch() for pid in alive}
-        self.sizes = {pid: sizes for pid in alive if (sizes := self._measure(pid)) is not None}
+        self.sizes = {pid: self._measure(pid) for pid in alive}
         for pid, worker in alive.items():
             why = self._verdict(self._watches[pid], pid, worker, scheduler.stages[worker.stage], passed)
             if why and not worker.killed_for:
@@ -85,16 +87,11 @@ class Watchdog:
         watch.worked_s += passed
         watch.still_s = watch.still_s + passed if before == entry else 0.0
 
-    def _measure(self, pid: int) -> Sizes | None:
-        try:
-            process = psutil.Process(pid)
-            family = [process, *process.children(recursive=True)]
-        except psutil.Error:
-            return None
+    def _measure(self, pid: int) -> Sizes:
         rss = 0
-        for member in family:
+        for member in (pid, *process_tools.descendants(pid)):
             try:
-                rss += member.memory_info().rss
+                rss += psutil.Process(member).memory_info().rss
             except psutil.Error:
                 continue
         return Sizes(rss, max(rss, self.sizes.get(pid, Sizes(0, 0)).peak))

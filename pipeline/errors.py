@@ -66,8 +66,8 @@ class DiskFailing(StampmillError):
 
 
 class StageUnstable(StampmillError):
-    """The {stage} worker died {deaths} times within {window_s:.0f} s without a batch to blame. The last words are in
-    {log}."""
+    """The {stage} worker died {deaths} times within {window_s:.0f} s without a batch to blame. Its last words: "{last_words}".
+    More is in {log}."""
 
 
 class StateUnwritable(StampmillError):

@@ -132,11 +132,19 @@ class Supervisor:
         self._nothing_waiting = False
         return ids
 
+    def worker_pid(self, stage: StageName) -> int | None:
+        """The process id of STAGE's live worker."""
+        return self._workers[stage].pid
+
     def run(self, until: Callable[[], bool]) -> None:
-        """Turns the loop until UNTIL says so, or a signal stops it."""
+        """Starts the workers and turns the loop until UNTIL says so, or a signal stops it."""
         for worker in self._workers.values():
             worker.start()
         process_tools.tune_garbage_collection()
+        self.run_on(until)
+
+    def run_on(self, until: Callable[[], bool]) -> None:
+        """Turns the loop of a supervisor that runs until UNTIL says so, or a signal stops it."""
         while not until() and not self.stopping:
             self.turn()
         if self.stopping:

@@ -131,8 +131,19 @@ class LocalWorker:
         self._idle_deaths = [at for at in self._idle_deaths if now - at < _INTENSITY_S] + [now]
         if len(self._idle_deaths) > _INTENSITY:
             raise StageUnstable(
-                stage=self.stage.title, deaths=len(self._idle_deaths), window_s=_INTENSITY_S, log=self.log
+                stage=self.stage.title,
+                deaths=len(self._idle_deaths),
+                window_s=_INTENSITY_S,
+                last_words=self._last_words(),
+                log=self.log,
             )
+
+    def _last_words(self) -> str:
+        try:
+            lines = self.log.read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1][:300] if lines else ""
 
     def kill(self, why: str) -> None:
         """Ends the process at once, for the reason WHY."""

@@ -158,7 +158,7 @@ def job_folder(job: int, upload: Upload) -> str:
 def member_file(number: int, path: str) -> str:
     """A file name for the raw bytes of the member at PATH: `000012-photo.jpg`, at most about 110 bytes of UTF-8."""
     name = unicodedata.normalize("NFC", path.rstrip("!/").replace("!/", "/").rsplit("/", 1)[-1])
-    name = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+    name = re.sub(r"[^\w.-]", "_", name)
     bare, suffix = os.path.splitext(name)
     if len(suffix.encode()) > 16:
         bare, suffix = name, ""

@@ -173,7 +173,9 @@ def test_changed_before(tmp_path: Path) -> None:
     path.write_bytes(b"x")
     upload = upload_of(path)
     os.utime(path, ns=(1, 1))
-    assert reason_of(run(upload))[0] is Code.CHANGED
+    desk = Desk()
+    assert reason_of(run(upload, desk))[0] is Code.CHANGED
+    assert desk.seen == []  # not a byte of it was read
 
 
 def test_replaced_by_a_file_of_equal_size_and_time(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def charge(batch: Batch, entry: Entry, death: Death) -> Verdict:
     if progressed:
         batch.charges = 1
     elif death.from_outside and not same_point:
+        if not _comparable(batch):
+            batch.mark = MSGPACK.encode(_mark(batch, entry))  # the first point taken singly: the next one counts
         return Verdict.INNOCENT
     else:
         batch.charges += 1
@@ -84,10 +86,15 @@ def _progress(batch: Batch, entry: Entry) -> tuple[bool, bool]:
     be compared: only a batch closed since is progress then.
     """
     mark = decode_mark(batch.mark)
-    if mark.alone != mark.taken_alone:
+    if not _comparable(batch):
         return batch.closed > mark.closed, False
     here, before = (batch.closed, entry.member, entry.done_bytes), (mark.closed, mark.member, mark.done_bytes)
     return here > before, here == before
+
+
+def _comparable(batch: Batch) -> bool:
+    mark = decode_mark(batch.mark)
+    return mark.alone == mark.taken_alone
 
 
 def _mark(batch: Batch, entry: Entry) -> Mark:

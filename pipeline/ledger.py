@@ -78,8 +78,12 @@ class Ledger:
         self.path = path
         self._work = work
         self._db = _open(path, synchronous)
-        self._next_event = self._event_ids_end = 1 + int(self._meta("event_ids", "0"))
+        self._next_event = self._event_ids_end = 1 + self._reserved_event_ids()
         self.next_batch = 1 + self._query("SELECT coalesce(max(id), 0) FROM batch")[0][0]
+
+    def _reserved_event_ids(self) -> int:
+        reserved = self._meta("event_ids", "")
+        return int(reserved or self._query("SELECT coalesce(max(id), 0) FROM event")[0][0])
 
     def _query(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         with _explained(self.path):

@@ -92,7 +92,7 @@ class Supervisor:
         stack.callback(self._ledger.close)
         recovery.forget_after_reboot(self._config, self._ledger)
         self._ledger.hold_none()
-        self._unfinished = self._ledger.counts().get(JobState.WAITING, 0)
+        self._unfinished = self._ledger.unfinished()
         self._scheduler = Scheduler(self._config, self._ledger.next_batch)
         self._workers = make_workers(self._modules, self._config, self._selector)
         self._watchdog = Watchdog(self._config)
@@ -127,10 +127,16 @@ class Supervisor:
 
     def submit(self, uploads: Iterable[tuple[str, Upload, Options]]) -> list[int]:
         """Adds jobs (source, upload, options) to the ledger; they are durable when this returns."""
-        ids = self._ledger.submit(uploads)
-        self._unfinished += len(ids)
-        self._nothing_waiting = False
-        return ids
+        uploads = list(uploads)
+        while True:
+            try:
+                ids = self._ledger.submit(uploads)
+            except LedgerFull as error:
+                self._wait_for_space(error)
+            else:
+                self._unfinished += len(ids)
+                self._nothing_waiting = False
+                return ids
 
     def worker_pid(self, stage: StageName) -> int | None:
         """The process id of STAGE's live worker."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import select
 import selectors
 import signal
 import time
@@ -101,10 +103,9 @@ class LocalWorker:
             self._selector.modify(self._channel, events, self)
 
     def is_dead(self) -> bool:
-        """Whether the process has ended but isn't buried yet."""
-        if self._process is None or self._process.pid is None:
-            return False
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        """Whether the process has ended but isn't buried yet. Its pidfd tells, even when multiprocessing, which polls
+        all its children at each start of one, has reaped it already."""
+        return self._process is not None and bool(select.select([self._pidfd], [], [], 0)[0])
 
     def bury(self) -> tuple[int, Entry]:
         """Reaps the dead process; returns its exit code and what its black box said last."""
@@ -149,7 +150,8 @@ class LocalWorker:
         """Ends the process at once, for the reason WHY."""
         if self._process is not None and self._process.pid is not None:
             self.killed_for = why
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def _close_channel(self) -> None:
         if self._channel is not None:

@@ -35,13 +35,20 @@ class Death(NamedTuple):
         if self.out_of_memory:
             return "ended by the kernel for want of memory"
         if self.exit_code < 0:
-            return f"signal {signal.Signals(-self.exit_code).name}"
+            return f"signal {_signal_name(-self.exit_code)}"
         return f"exit code {self.exit_code}"
 
     @property
     def from_outside(self) -> bool:
         """Whether somebody else seems to have killed it."""
         return self.exit_code == -signal.SIGKILL and not self.ours and not self.out_of_memory
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)  # the real-time ones have no names
 
 
 class Verdict(enum.Enum):

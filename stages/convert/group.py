@@ -20,11 +20,10 @@ from stages.convert.account import RejectedRecord
 from stages.convert.blocks import Block, Splitter
 from stages.convert.delimited import SUFFIXES, Plan, make_plan_of
 from stages.convert.encoding import Chunk
-from stages.convert.family import Context
-from stages.convert.sheet import Sheet
+from stages.convert.family import Bench
 from stages.convert.source import Files, open_source
 from stages.convert.text_table import TextTable
-from stages.handover import Member, Place, TablePart
+from stages.handover import Member, Place
 
 LARGEST = 1024 * 1024  # bytes of a file that is small
 _HEADER = 8 * 1024  # bytes in which a header ends
@@ -47,8 +46,8 @@ class Group(msgspec.Struct):
     files: list[Small]
 
 
-def find_groups(members: Sequence[Member], files: Files) -> list[Group]:
-    """The groups among MEMBERS, of two files or more each."""
+def find_groups(members: Sequence[Member], files: Files, least: int) -> list[Group]:
+    """The groups among MEMBERS, of LEAST files or more each."""
     reader = _Reader(files)
     groups: dict[tuple[str, bytes], Group] = {}
     for member in members:
@@ -63,7 +62,7 @@ def find_groups(members: Sequence[Member], files: Files) -> list[Group]:
             continue
         group = groups.setdefault((suffix, header), Group(header, []))
         group.files.append(Small(member, data[end:]))
-    return [group for group in groups.values() if sum(1 for file in group.files if file.body) > 1]
+    return [group for group in groups.values() if sum(1 for file in group.files if file.body) >= least]
 
 
 class _Reader:
@@ -88,17 +87,18 @@ class _Reader:
         return self._packs[name]
 
 
-def read_group(group: Group, context: Context) -> tuple[TablePart, list[Member]] | None:
-    """The table of GROUP and the members that are in it; None where they are better read one by one."""
+def read_group(group: Group, bench: Bench) -> list[Member]:
+    """Makes a table of GROUP and gives the members that are in it: none where they are better read one by one."""
     paired = _utf8_only([file for file in group.files if not file.body.count(b'"') & 1])
     sample = (group.header + b"".join(_until(_SAMPLE, paired)))[: 2 * _SAMPLE]
     plan = make_plan_of(sample[: sample.rfind(b"\n") + 1])
-    if plan is None or not _is_plain(plan, group, context):
-        return None
+    if plan is None or not _is_plain(plan, group, bench):
+        return []
     files = _alike(paired, plan)
     if len(files) < 2:
-        return None
-    return _GroupTable(plan, Group(group.header, list(files)), context).read(), [file.member for file in files]
+        return []
+    _GroupTable(plan, Group(group.header, list(files)), bench).read()
+    return [file.member for file in files]
 
 
 def _until(size: int, files: Sequence[Small]) -> Iterator[bytes]:
@@ -113,7 +113,7 @@ def _ended(body: bytes) -> bytes:
     return body if not body or body.endswith(b"\n") else body + b"\n"
 
 
-def _is_plain(plan: Plan, group: Group, context: Context) -> bool:
+def _is_plain(plan: Plan, group: Group, bench: Bench) -> bool:
     """Whether the first line is the header, and nothing needs more than plain reading."""
     return (
         plan.header.is_present
@@ -122,7 +122,7 @@ def _is_plain(plan: Plan, group: Group, context: Context) -> bool:
         and not plan.normal.dialect.is_padded
         and not plan.normal.is_collapsed
         and not plan.normal.is_boxed
-        and 1 < plan.header.width <= context.limits.max_columns
+        and 1 < plan.header.width <= bench.limits.max_columns
     )
 
 
@@ -161,16 +161,16 @@ def _is_regular(data: bytes, plan: Plan) -> bool:
 class _GroupTable:
     """The one table of a group of files."""
 
-    def __init__(self, plan: Plan, group: Group, context: Context) -> None:
+    def __init__(self, plan: Plan, group: Group, bench: Bench) -> None:
         self._plan = plan
         self._group = group
-        self._context = context
+        self._bench = bench
 
-    def read(self) -> TablePart:
-        """The table."""
+    def read(self) -> None:
+        """Makes the table."""
         paths = [file.member.path for file in self._group.files]
-        sheet = Sheet(self._context.drawer, _folder(paths), _stem(paths))
-        table = TextTable(self._plan.layout, sheet, self._blocks, is_text_only=self._context.is_text_only)
+        sheet = self._bench.sheet(_stem(paths), _folder(paths))
+        table = TextTable(self._plan.layout, sheet, self._blocks, is_text_only=self._bench.is_text_only)
         columns, totals = table.scan()
         sheet.facts = {
             **self._plan.facts,
@@ -179,7 +179,7 @@ class _GroupTable:
             "files": len(paths),
             "group": ["delimited", *self._plan.header.names],
         }
-        return sheet.finish(totals.read, columns)
+        sheet.finish(totals.read, columns)
 
     def _blocks(self) -> Iterator[Block]:
         part: list[Small] = []

@@ -12,12 +12,14 @@ from pipeline.config import Convert as Limits
 from pipeline.model import Closed, Desk, Done, Output, Reason, Task
 from stages.convert import reasons
 from stages.convert.drawer import Drawer
-from stages.convert.family import Context, Family, Head
+from stages.convert.family import Bench, Family, Head, Refused
 from stages.convert.group import find_groups, read_group
 from stages.convert.source import Files, Source, open_source
 from stages.handover import FileList, Member, MemberResult, Results, TablePart, pack, unpack
 
 HEAD = 64 * 1024
+_GROUP_FILES = 16  # of one header that become one table; fewer are tables of their own, by their own names
+_GROUP_FILES_OF_MANY = 2  # where the job has several batches, so that the rest of a large group joins it
 
 
 class Convert:
@@ -61,12 +63,11 @@ class _Batch:
     def take_groups(self, members: Sequence[Member]) -> None:
         """Reads together what is small and alike, so that `take` needn't."""
         whole = [member for member in members if member.number not in self._task.crashed]
-        for group in find_groups(whole, self._files) if len(whole) > 1 else ():
-            context = Context(self._drawer, self._limits, self._task.options.types == "text", lambda _done: None)
-            found = read_group(group, context)
-            if found is not None:
-                self._tables.append(found[0])
-                self._grouped.update(member.number for member in found[1])
+        least = _GROUP_FILES_OF_MANY if self._task.seq or self._task.next_seq > 1 else _GROUP_FILES
+        for group in find_groups(whole, self._files, least) if len(whole) >= least else ():
+            bench = self._bench("", lambda _done: None)
+            self._grouped.update(member.number for member in read_group(group, bench))
+            self._tables.extend(bench.tables)
 
     def take(self, member: Member) -> None:
         """Decides one member."""
@@ -92,13 +93,19 @@ class _Batch:
         if not sure:
             self._add(member, "kept")
             return
-        context = Context(self._drawer, self._limits, self._task.options.types == "text", self._progress(member))
-        reading = family.read(source, head, context)
-        self._tables.extend(reading.tables)
-        if reading.reason is not None:
-            self._add(member, "rejected", reason=reading.reason, notes=reading.notes)
-        else:
-            self._add(member, "converted" if reading.tables else "kept", notes=reading.notes)
+        bench = self._bench(member.path, self._progress(member))
+        try:
+            family.read(source, head, bench)
+        except Refused as refusal:
+            bench.clear()
+            self._add(member, "rejected", reason=refusal.reason, notes=tuple(bench.notes))
+            return
+        self._tables.extend(bench.tables)
+        self._add(member, "converted" if bench.tables else "kept", notes=tuple(bench.notes))
+
+    def _bench(self, path: str, progress: Callable[[int], None]) -> Bench:
+        is_text_only = self._task.options.types == "text"
+        return Bench(self._drawer, path, self._limits, progress, is_text_only=is_text_only)
 
     def _progress(self, member: Member) -> Callable[[int], None]:
         return lambda done: self._desk.progress(member.number, self._done + done)

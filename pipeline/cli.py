@@ -244,9 +244,10 @@ def _print_job(job: JobSummary, into: Path) -> None:
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     for name, justify in (("table", "left"), ("rows", "right"), ("rejected", "right"), ("columns", "right")):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("source", overflow="fold")
+    table.add_column("from" if any(one.source != job.name for one in job.tables) else "", overflow="fold")
     for one in job.tables:
-        table.add_row(one.name, f"{one.rows:,}", f"{one.rejected:,}", str(len(one.columns)), escape(one.source))
+        source = one.source.removeprefix(job.name).removeprefix("!/")
+        table.add_row(one.name, f"{one.rows:,}", f"{one.rejected:,}", str(len(one.columns)), escape(source))
     out.print(table)
 
 

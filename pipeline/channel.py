@@ -49,8 +49,8 @@ class Channel:
                 data = self._end.recv(MAX_DATAGRAM_BYTES + 1)
             except BlockingIOError:
                 return datagrams
-            except ConnectionError:
-                data = b""
+            except ConnectionResetError:
+                continue  # it died with orders unread, which is said once and before what it had sent itself
             if not data:
                 if datagrams:
                     return datagrams

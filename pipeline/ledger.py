@@ -19,6 +19,7 @@ from pipeline.ledger_schema import MIGRATIONS, migrate
 from pipeline.model import BatchState, JobState, Options, Reason, StageName, TableInfo, Upload
 from pipeline.work import MSGPACK, Batch, Changes, Equal, EventKind, Job, JobEnd
 
+BUSY_TIMEOUT_S = 10.0  # how long another program may hold the ledger before we give up
 _INSERT_BATCH = (
     "INSERT INTO batch (stage, state, attempt, bytes, files, payload, names, id, job, seq)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -291,7 +292,7 @@ def _open(path: Path, synchronous: str) -> sqlite3.Connection:
     if found > len(MIGRATIONS):
         raise LedgerNewer(path=path, found=found, known=len(MIGRATIONS))
     try:
-        db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+        db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
     except sqlite3.OperationalError as error:
         raise StateUnwritable(path=path.parent, detail=error) from error
     try:

@@ -7,6 +7,7 @@ import fcntl
 import gc
 import hashlib
 import os
+import re
 import signal
 import tempfile
 from pathlib import Path
@@ -133,17 +134,17 @@ def command_of(pid: int) -> str:
     return words.decode(errors="replace").strip()[:120]
 
 
-def filesystem_of(path: Path) -> str:
-    """The kind of file system that PATH lies on, as /proc/mounts names it."""
-    best, kind = "", ""
-    resolved = str(path.resolve())
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, mount, mount_kind, *_ = line.split(" ")
-        mount = mount.encode().decode("unicode_escape")
-        inside = resolved == mount or resolved.startswith(mount.rstrip("/") + "/")
+def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """The kind of file system that PATH lies on, as MOUNTS names it; empty where that doesn't list it."""
+    best, kind = b"", b""
+    resolved = bytes(path.resolve())
+    for line in mounts.read_bytes().splitlines():
+        _, mount, mount_kind, *_ = line.split(b" ")
+        mount = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), mount)
+        inside = resolved == mount or resolved.startswith(mount.rstrip(b"/") + b"/")
         if inside and len(mount) >= len(best):
             best, kind = mount, mount_kind
-    return kind
+    return os.fsdecode(kind)
 
 
 def is_network_filesystem(kind: str) -> bool:

@@ -29,8 +29,8 @@ def prepare(config: Config) -> int:
     """
     state = Path(config.paths.state)
     try:
-        Path(config.paths.library).mkdir(parents=True, exist_ok=True)
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_durably(Path(config.paths.library), 0o777)
+        _make_durably(state, 0o700)
         for name in ("work", "locks", "run", "log"):
             (state / name).mkdir(mode=0o700, exist_ok=True)
         kind = process_tools.filesystem_of(state)
@@ -47,6 +47,19 @@ def prepare(config: Config) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _make_durably(folder: Path, mode: int) -> None:
+    """Makes FOLDER and what is missing above it, each name synced: what lies in it is only as durable as its name."""
+    if folder.is_dir():
+        return
+    _make_durably(folder.parent, 0o777)
+    folder.mkdir(mode, exist_ok=True)
+    descriptor = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def end_orphans(config: Config, stage: StageName) -> list[int]:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from pipeline.model import Column
-
 _MIDNIGHT = dt.time()
 EXACT = 2**53  # integers up to here are exact in a cell's double
+INTEGER, DOUBLE, BOOLEAN = "BIGINT", "DOUBLE", "BOOLEAN"
+DATE, TIMESTAMP, TIME, TEXT = "DATE", "TIMESTAMP", "TIME", "VARCHAR"
+NOTHING = ""  # no value yet
+DTYPES: dict[str, Any] = {
+    INTEGER: pl.Int64,
+    DOUBLE: pl.Float64,
+    BOOLEAN: pl.Boolean,
+    DATE: pl.Date,
+    TIMESTAMP: pl.Datetime("us"),
+    TIME: pl.Time,
+}
 
 
 def as_text(cell: object) -> str | None:
@@ -27,44 +36,63 @@ def as_text(cell: object) -> str | None:
     return str(cell)
 
 
-def frame(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> tuple[pl.DataFrame, list[Column]]:
-    """ROWS as typed columns called NAMES."""
-    made = [
-        _column(name, [row[index] if index < len(row) else None for row in rows]) for index, name in enumerate(names)
-    ]
-    columns = [Column(name=name, type=kind) for name, (_series, kind) in zip(names, made, strict=True)]
-    return pl.DataFrame([series for series, _kind in made]), columns
+def kind_of(cells: Sequence[Any], known: str) -> str:
+    """The narrowest kind from KNOWN on that holds all CELLS, of which "" and None are none."""
+    kind = known
+    for cell_type in set(map(type, cells)):
+        if kind == TEXT:
+            break
+        kind = _join(kind, _KINDS[cell_type](cells) if cell_type in _KINDS else TEXT)
+    return kind
 
 
-def _column(name: str, values: list[Any]) -> tuple[pl.Series, str]:
-    values = [None if value == "" else value for value in values]
-    types = set(map(type, values)) - {type(None)}
-    for wanted, make in _MAKERS:
-        if types and types <= wanted:
-            return make(name, values)
-    return pl.Series(name, [as_text(value) for value in values], dtype=pl.String), "VARCHAR"
+def _number_kind(cells: Sequence[Any]) -> str:
+    numbers = [cell for cell in cells if type(cell) in (float, int)]
+    return INTEGER if all(float(number).is_integer() and abs(number) < EXACT for number in numbers) else DOUBLE
 
 
-def _numbers(name: str, values: list[Any]) -> tuple[pl.Series, str]:
-    present = [value for value in values if value is not None]
-    if all(type(value) is int or (value.is_integer() and abs(value) < EXACT) for value in present):
-        return pl.Series(name, [None if value is None else int(value) for value in values], dtype=pl.Int64), "BIGINT"
-    return pl.Series(name, [None if value is None else float(value) for value in values], dtype=pl.Float64), "DOUBLE"
+def _moment_kind(cells: Sequence[Any]) -> str:
+    moments = [cell for cell in cells if type(cell) is dt.datetime]
+    return DATE if all(moment.time() == _MIDNIGHT for moment in moments) else TIMESTAMP
 
 
-def _moments(name: str, values: list[Any]) -> tuple[pl.Series, str]:
-    full = [
-        value if value is None or isinstance(value, dt.datetime) else dt.datetime.combine(value, _MIDNIGHT)
-        for value in values
-    ]
-    if all(value is None or value.time() == _MIDNIGHT for value in full):
-        return pl.Series(name, [value and value.date() for value in full], dtype=pl.Date), "DATE"
-    return pl.Series(name, full, dtype=pl.Datetime("us")), "TIMESTAMP"
+def _text_kind(cells: Sequence[Any]) -> str:
+    return TEXT if any(type(cell) is str and cell for cell in cells) else NOTHING
 
 
-_MAKERS: tuple[tuple[set[type], Callable[[str, list[Any]], tuple[pl.Series, str]]], ...] = (
-    ({bool}, lambda name, values: (pl.Series(name, values, dtype=pl.Boolean), "BOOLEAN")),
-    ({int, float}, _numbers),
-    ({dt.date, dt.datetime}, _moments),
-    ({dt.time}, lambda name, values: (pl.Series(name, values, dtype=pl.Time), "TIME")),
-)
+_KINDS: dict[type, Any] = {
+    float: _number_kind,
+    int: _number_kind,
+    bool: lambda cells: BOOLEAN,
+    dt.datetime: _moment_kind,
+    dt.date: lambda cells: DATE,
+    dt.time: lambda cells: TIME,
+    str: _text_kind,
+    type(None): lambda cells: NOTHING,
+}
+
+
+def _join(one: str, other: str) -> str:
+    if NOTHING in (one, other) or one == other:
+        return one or other
+    for narrow, wide in ((INTEGER, DOUBLE), (DATE, TIMESTAMP)):
+        if {one, other} == {narrow, wide}:
+            return wide
+    return TEXT
+
+
+def column(name: str, cells: Sequence[Any], kind: str) -> pl.Series:
+    """CELLS as KIND, which holds them."""
+    if kind in (TEXT, NOTHING):
+        return pl.Series(name, [as_text(cell) for cell in cells], dtype=pl.String)
+    convert = _CONVERTERS.get(kind)
+    values = [None if cell is None or cell == "" else convert(cell) if convert else cell for cell in cells]
+    return pl.Series(name, values, dtype=DTYPES[kind])
+
+
+_CONVERTERS: dict[str, Any] = {
+    INTEGER: int,
+    DOUBLE: float,
+    DATE: lambda cell: cell.date() if isinstance(cell, dt.datetime) else cell,
+    TIMESTAMP: lambda cell: cell if isinstance(cell, dt.datetime) else dt.datetime.combine(cell, _MIDNIGHT),
+}

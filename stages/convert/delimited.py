@@ -10,9 +10,8 @@ import msgspec
 from stages.convert import dialect, encoding, header, reasons
 from stages.convert.blocks import Block, Splitter
 from stages.convert.encoding import Encoding
-from stages.convert.family import Context, Head, Reading
+from stages.convert.family import Bench, Head, Refused
 from stages.convert.normal import Normal, StandInTaken, Written, normal
-from stages.convert.sheet import Sheet
 from stages.convert.source import Source
 from stages.convert.text_table import Layout, TextTable
 
@@ -54,35 +53,35 @@ class Delimited:
             return 0.0
         return 0.4
 
-    def read(self, source: Source, head: Head, context: Context) -> Reading:
-        """One table, or a reason."""
+    def read(self, source: Source, head: Head, bench: Bench) -> None:
+        """Makes one table."""
         plan = make_plan(source, head)
-        if isinstance(plan, Reading):
-            return plan
-        if plan.header.width > context.limits.max_columns:
-            return Reading(reason=reasons.too_many_columns(plan.header.width, context.limits.max_columns))
+        if plan is None:
+            return
+        if plan.header.width > bench.limits.max_columns:
+            raise Refused(reasons.too_many_columns(plan.header.width, bench.limits.max_columns))
         taken: frozenset[bytes] = frozenset()
         while True:
-            sheet = Sheet(context.drawer, source.path)
             try:
-                return _read(plan, sheet, source, context)
+                _read(plan, source, bench)
+                return
             except StandInTaken as clash:
-                sheet.discard()
+                bench.clear()
                 taken |= {clash.mark}
                 plan = msgspec.structs.replace(plan, normal=normal(plan.written, taken))
 
 
-def make_plan(source: Source, head: Head) -> Plan | Reading:
-    """How to read SOURCE, or what is to be said instead."""
+def make_plan(source: Source, head: Head) -> Plan | None:
+    """How to read SOURCE; None where it's no table. Raises Refused."""
     found = encoding.detect(head.data, is_whole=head.is_whole)
     if found is None:
-        return Reading(reason=reasons.corrupt("its name says a table of text, but its bytes aren't text"))
+        raise Refused(reasons.corrupt("its name says a table of text, but its bytes aren't text"))
     first = next(encoding.chunks(source, found, encoding.HEAD))
     plan = _plan_of(first.text, found, is_whole=first.is_last)
     if plan is None:
-        return Reading(reason=reasons.no_records("it has only blank lines"))
+        raise Refused(reasons.no_records("it has only blank lines"))
     if head.suffix not in SUFFIXES and (plan.header.width < 2 or plan.facts["dialect_confidence"] < 0.5):
-        return Reading()
+        return None
     return plan
 
 
@@ -127,7 +126,9 @@ def _line(row: Sequence[str]) -> str:
     return "\t".join(row).strip()
 
 
-def _read(plan: Plan, sheet: Sheet, source: Source, context: Context) -> Reading:
+def _read(plan: Plan, source: Source, bench: Bench) -> None:
+    sheet = bench.sheet()
+
     def blocks() -> Iterator[Block]:
         splitter = Splitter(plan.normal.dialect, plan.header.width)
         skip = plan.skip
@@ -135,11 +136,11 @@ def _read(plan: Plan, sheet: Sheet, source: Source, context: Context) -> Reading
             chunk.text = plan.normal.apply(chunk.text)
             yield from splitter.blocks(chunk, skip)
             skip = 0
-            context.progress(chunk.at + len(chunk.raw))
+            bench.progress(chunk.at + len(chunk.raw))
 
-    table = TextTable(plan.layout, sheet, blocks, is_text_only=context.is_text_only)
+    table = TextTable(plan.layout, sheet, blocks, is_text_only=bench.is_text_only)
     columns, totals = table.scan()
     sheet.facts = {**plan.facts, "blank_lines": totals.blank, "null_words": table.null_words()}
-    part = sheet.finish(totals.read, columns)
-    notes = () if totals.read else ("it holds a header line and no records",)
-    return Reading(tables=(part,), notes=notes)
+    sheet.finish(totals.read, columns)
+    if not totals.read:
+        bench.notes.append("it holds a header line and no records")

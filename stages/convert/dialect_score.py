@@ -142,7 +142,7 @@ def _wrapped(delimiter: bytes, quote: bytes, escape: bytes | None) -> re.Pattern
     if escape:
         inner = re.escape(escape) + rb".|" + inner
     edge = re.escape(delimiter)
-    body = rb"((?:" + inner + rb"|" + mark * 2 + rb")*+)"
+    body = rb"(?:((?:" + inner + rb"|" + mark * 2 + rb")*+)|[^\n]*?)"  # by the rules, or with stray quotes in it
     return re.compile(
         rb"(?:^|(?<=" + edge + rb")) *" + mark + body + mark + rb" *(?=" + edge + rb"|\r?$)", re.MULTILINE
     )

@@ -10,8 +10,17 @@ import msgspec
 from pipeline.config import Convert
 from pipeline.model import Reason
 from stages.convert.drawer import Drawer
+from stages.convert.sheet import Sheet
 from stages.convert.source import Source
 from stages.handover import TablePart
+
+
+class Refused(Exception):
+    """A file can't be taken, for a REASON that its uploader is told."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.text)
+        self.reason = reason
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -27,22 +36,35 @@ class Head(msgspec.Struct, frozen=True):
         return len(self.data) == self.size
 
 
-class Context(msgspec.Struct, frozen=True):
-    """What reading a member needs. `is_text_only` asks for every column as it was written; `progress` takes the
-    bytes of the member that are done."""
+class Bench:
+    """Where one file becomes tables: what reading it needs, and what came of it."""
 
-    drawer: Drawer
-    limits: Convert
-    is_text_only: bool
-    progress: Callable[[int], None]
+    def __init__(
+        self, drawer: Drawer, source: str, limits: Convert, progress: Callable[[int], None], *, is_text_only: bool
+    ) -> None:
+        self._drawer = drawer
+        self._source = source
+        self._sheets: list[Sheet] = []
+        self.limits = limits
+        self.progress = progress  # takes how many of the file's bytes are done
+        self.is_text_only = is_text_only  # every column as it was written
+        self.notes: list[str] = []  # what people should know of how it was read
 
+    def sheet(self, title: str = "", source: str = "") -> Sheet:
+        """A new table; TITLE tells the tables of one file apart. It counts once it's finished."""
+        self._sheets.append(Sheet(self._drawer, source or self._source, title))
+        return self._sheets[-1]
 
-class Reading(msgspec.Struct, frozen=True):
-    """What a file gave: its tables, or why it's rejected, or neither, where it's no table and is kept."""
+    @property
+    def tables(self) -> list[TablePart]:
+        """The finished tables, in the order in which they were begun."""
+        return [sheet.part for sheet in self._sheets if sheet.part is not None]
 
-    tables: tuple[TablePart, ...] = ()
-    reason: Reason | None = None
-    notes: tuple[str, ...] = ()
+    def clear(self) -> None:
+        """Throws all tables away, the unfinished ones too."""
+        for sheet in self._sheets:
+            sheet.discard()
+        self._sheets.clear()
 
 
 class Family(Protocol):
@@ -54,6 +76,8 @@ class Family(Protocol):
         """How sure it is that a file with this HEAD is its own, 0 to 1. The surest family reads the file."""
         ...
 
-    def read(self, source: Source, head: Head, context: Context) -> Reading:
-        """The tables of SOURCE. Each has been accounted for: read = rows + rejected, or AccountWrong is raised."""
+    def read(self, source: Source, head: Head, bench: Bench) -> None:
+        """Makes the tables of SOURCE on BENCH, each with its account: `Sheet.finish` takes the number of records read,
+        counted apart from the engine, and raises AccountWrong unless it's rows + rejects. Without a table, the file
+        is kept as it is. Raises Refused where it can't be taken."""
         ...

@@ -1,19 +1,22 @@
-"""JSON documents: an array of records, an object with lists of records in it, or one record."""
+"""JSON documents: an array of records, an object with lists of records in it, one record, or several of them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
-from stages.convert import encoding, reasons
-from stages.convert.family import Context, Head, Reading
-from stages.convert.json_rows import RowBlock, RowTable, decode
+from pipeline.model import Reason
+from stages.convert import encoding, json_split, reasons
+from stages.convert.encoding import Encoding
+from stages.convert.family import Bench, Head, Refused
+from stages.convert.json_rows import NOT_JSON, Blocks, RowBlock, RowTable, checked, decode
 from stages.convert.source import Source
-from stages.handover import TablePart
 
-_ROWS = 50_000  # in a block
+WHOLE = 16 * 1024 * 1024  # bytes of a document that is taken as a whole
+_SMALL = 4 * 1024 * 1024  # bytes of a value that is taken as it is into a large document's own row
+_ROWS = 20_000  # values in a block
+_SUFFIXES = (".json", ".geojson", ".topojson", ".jsonc", ".json5")
 
 
 class JsonDocument:
@@ -23,61 +26,181 @@ class JsonDocument:
 
     def sniff(self, head: Head) -> float:
         """By its name, or by a first character that starts an array or object."""
-        if head.suffix in (".json", ".geojson", ".topojson", ".jsonc", ".json5"):
+        if head.suffix in _SUFFIXES:
             return 0.9
         return 0.3 if head.data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{") else 0.0
 
-    def read(self, source: Source, head: Head, context: Context) -> Reading:
-        """A table for each list of records found, or one of a single row."""
+    def read(self, source: Source, head: Head, bench: Bench) -> None:
+        """Makes a table of each list of records found, or one of a single row."""
         found = encoding.detect(head.data, is_whole=head.is_whole)
-        if found is None:
-            return Reading(reason=reasons.corrupt("its name says JSON, but its bytes aren't text"))
-        raw = source.read(found.bom, source.length)
-        text = encoding.to_utf8(raw, found.codec)
-        if not text.strip():
-            return Reading(reason=reasons.no_records("it has only blank space"))
         try:
-            value = decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            if head.suffix == "":
-                return Reading()
-            return Reading(reason=_broken(text, str(error)))
-        context.progress(source.length)
-        return _tables(value, source.path, {"encoding": found.codec}, context)
+            if found is None:
+                raise Refused(reasons.corrupt("its name says JSON, but its bytes aren't text"))
+            _read(source, found, bench)
+        except Refused:
+            if head.suffix in _SUFFIXES:
+                raise
+            bench.clear()  # only its first character looked like JSON
 
 
-def _broken(text: bytes, detail: str) -> Any:
+def _read(source: Source, found: Encoding, bench: Bench) -> None:
+    facts = {"encoding": found.codec}
+    if source.length <= WHOLE:
+        _read_text(encoding.to_utf8(source.read(found.bom, source.length), found.codec), facts, bench)
+    elif found.codec == "utf-8":
+        _Large(source, found, facts, bench).read()
+    else:
+        step = "Save it as UTF-8 and send it again; its bytes are kept as they came."
+        raise Refused(reasons.unsupported(f"a JSON document of this size in {found.codec}", step))
+
+
+def _read_text(text: bytes, facts: dict[str, Any], bench: Bench) -> None:
+    """Makes the tables of TEXT, a whole document."""
+    if not text.strip():
+        raise Refused(reasons.no_records("it has only blank space"))
+    try:
+        value = _value(text)
+    except NOT_JSON as error:
+        raise Refused(_broken(str(error))) from error
+    bench.progress(len(text))
+    for title, rows in lists_in(value):
+        _table(rows, title, facts, bench)
+    if not bench.tables:
+        raise Refused(reasons.no_records("its lists are empty"))
+
+
+def _value(text: bytes) -> Any:
+    """The value of TEXT; comments and commas before a closing bracket are forgiven, and so are several values."""
+    try:
+        return decode(text)
+    except NOT_JSON as first:
+        plain = _UNCOMMENTED.sub(_keep_strings, text)
+        if plain != text:
+            return decode(plain)
+        several = _several(text)
+        if len(several) < 2:
+            raise first
+        return several
+
+
+_UNCOMMENTED = re.compile(rb'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/|,(?=\s*[\]}])', re.DOTALL)
+
+
+def _keep_strings(match: re.Match[bytes]) -> bytes:
+    return match[1] or b" "
+
+
+def _several(text: bytes) -> list[Any]:
+    """The values of TEXT, one after another with blanks between them; none where it isn't that."""
+    starts = [0, *(match.end() - 1 for match in re.finditer(rb"(?<=[\]}])\s*\n\s*[\[{]", text))]
+    try:
+        return [decode(text[start:stop]) for start, stop in zip(starts, [*starts[1:], len(text)], strict=True)]
+    except NOT_JSON:
+        return []
+
+
+def _broken(detail: str) -> Reason:
     if "truncated" in detail:
-        return reasons.truncated("its JSON is cut off before the last bracket is closed")
+        return _CUT_OFF
     return reasons.corrupt(f"it isn't valid JSON ({detail.removeprefix('JSON is malformed: ')})")
 
 
-def _tables(value: Any, path: str, facts: dict[str, Any], context: Context) -> Reading:
-    tables = []
-    for title, rows in _lists(value):
-        part = _table(rows, path, title, facts, context)
-        if part is not None:
-            tables.append(part)
-    return Reading(tables=tuple(tables)) if tables else Reading(reason=reasons.no_records("its lists are empty"))
-
-
-def _lists(value: Any) -> list[tuple[str, list[Any]]]:
-    """The tables that VALUE holds: itself, its lists of objects if it's an object of nothing else, or one row."""
+def lists_in(value: Any) -> list[tuple[str, list[Any]]]:
+    """The tables that VALUE holds, each with a title: itself, its lists of objects where it has such, or one row."""
     if type(value) is list:
         return [("", value)]
     if type(value) is dict and value:
-        lists = {key: part for key, part in value.items() if type(part) is list and part and type(part[0]) is dict}
+        if value.get("type") == "FeatureCollection" and type(value.get("features")) is list:
+            return [("", [flat_feature(feature) for feature in value["features"]])]
+        lists = {key: part for key, part in value.items() if _is_records(part)}
         rest = {key: part for key, part in value.items() if key not in lists}
-        if lists and not any(type(part) is list and part for part in rest.values()):
-            tables = [(key if len(lists) > 1 or rest else "", part) for key, part in lists.items()]
+        if lists:
+            tables: list[tuple[str, list[Any]]] = list(lists.items())
             return tables + ([("document", [rest])] if rest else [])
     return [("", [value])]
 
 
-def _table(rows: list[Any], path: str, title: str, facts: dict[str, Any], context: Context) -> TablePart | None:
+def _is_records(value: Any) -> bool:
+    return type(value) is list and bool(value) and all(type(item) is dict for item in value)
+
+
+def flat_feature(feature: Any) -> Any:
+    """A GeoJSON feature as a record: its properties, its id, and its geometry as it is."""
+    if type(feature) is not dict or feature.get("type") != "Feature":
+        return feature
+    flat = dict(feature.get("properties") or {})
+    for key, value in feature.items():
+        if key not in ("type", "properties"):
+            flat[key if key not in flat else f"feature_{key}"] = value
+    return flat
+
+
+def _table(rows: list[Any], title: str, facts: dict[str, Any], bench: Bench) -> None:
     def blocks() -> Iterator[RowBlock]:
         for start in range(0, len(rows), _ROWS):
-            part = rows[start : start + _ROWS]
-            yield RowBlock(part, len(part))
+            yield RowBlock(values=rows[start : start + _ROWS])
 
-    return RowTable(blocks, path, context, title).read(facts)
+    RowTable(blocks, bench, title).read(facts)
+
+
+class _Large:
+    """A document that isn't held as a whole: its lists of objects are streamed, the rest of it is one row."""
+
+    def __init__(self, source: Source, found: Encoding, facts: dict[str, Any], bench: Bench) -> None:
+        self._source = source
+        self._start = found.bom
+        self._facts = facts
+        self._bench = bench
+        self._row: dict[str, Any] = {}
+
+    def read(self) -> None:
+        """Makes the tables. A document that is broken somewhere gives none."""
+        try:
+            self._take("", self._skip_blanks(self._start), self._source.length)
+        except json_split.CutOff as error:
+            raise Refused(_CUT_OFF) from error
+        except json_split.ElementTooLarge as error:
+            raise Refused(_TOO_LARGE) from error
+        except (json_split.NotAList, *NOT_JSON) as error:
+            raise Refused(reasons.corrupt(f"it isn't valid JSON, or no list of objects ({error})")) from error
+        if self._row:
+            self._add("document", lambda: iter([RowBlock(values=[self._row])]))
+
+    def _skip_blanks(self, start: int) -> int:
+        head = self._source.read(start, 4096)
+        return start + len(head) - len(head.lstrip())
+
+    def _take(self, title: str, start: int, end: int) -> None:
+        """Makes tables of the value at START."""
+        first = self._source.read(start, 1)
+        if first == b"[":
+            self._add(title, lambda: self._blocks(start, end))
+        elif first == b"{":
+            for value in json_split.values(self._source, start, end):
+                self._take_value(title, value)
+        else:
+            raise json_split.NotAList("it starts with neither a bracket nor a brace")
+
+    def _take_value(self, title: str, value: json_split.Value) -> None:
+        start = self._skip_blanks(value.start)
+        name = f"{title}.{value.key}" if title else value.key
+        if value.end - start > _SMALL:
+            self._take(name, start, value.end)
+            return
+        found = decode(self._source.read(start, value.end - start))
+        if _is_records(found):
+            self._add(name, lambda: iter([RowBlock(values=found)]))
+        else:
+            self._row[name] = found
+
+    def _add(self, title: str, blocks: Blocks) -> None:
+        RowTable(blocks, self._bench, title).read(self._facts)
+
+    def _blocks(self, start: int, end: int) -> Iterator[RowBlock]:
+        for found, at in json_split.elements(self._source, start, end):
+            yield RowBlock(texts=checked(found))
+            self._bench.progress(at)
+
+
+_CUT_OFF = reasons.truncated("its JSON is cut off before the last bracket is closed")
+_TOO_LARGE = reasons.too_large("a single value in it has more than 64 MB", "Split it into smaller records.")

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 
 from stages.convert import encoding, reasons
 from stages.convert.account import RejectedRecord
 from stages.convert.encoding import Chunk, Encoding, Lines
-from stages.convert.family import Context, Head, Reading
-from stages.convert.json_rows import RowBlock, RowTable, decode
+from stages.convert.family import Bench, Head, Refused
+from stages.convert.json_engine import Texts
+from stages.convert.json_rows import NOT_JSON, RowBlock, RowTable, decode, joined
 from stages.convert.source import Source
 
-CHUNK = 8 * 1024 * 1024
+CHUNK = 16 * 1024 * 1024
 _SUFFIXES = (".ndjson", ".jsonl", ".ldjson", ".jsonlines")
+_valid = msgspec.json.Decoder(msgspec.Raw)
 
 
 class JsonLines:
@@ -30,52 +33,71 @@ class JsonLines:
         lines = [line for line in lines if line.strip()][:2]
         return 0.92 if len(lines) == 2 and all(map(_is_object, lines)) else 0.0
 
-    def read(self, source: Source, head: Head, context: Context) -> Reading:
-        """One table; lines that aren't JSON are its rejects."""
+    def read(self, source: Source, head: Head, bench: Bench) -> None:
+        """Makes one table; lines that aren't JSON are its rejects."""
         found = encoding.detect(head.data, is_whole=head.is_whole)
         if found is None:
-            return Reading(reason=reasons.corrupt("its name says lines of JSON, but its bytes aren't text"))
-        table = RowTable(lambda: _blocks(source, found, context), source.path, context)
-        part = table.read({"encoding": found.codec})
+            raise Refused(reasons.corrupt("its name says lines of JSON, but its bytes aren't text"))
+        part = RowTable(lambda: _blocks(source, found, bench), bench).read({"encoding": found.codec})
         if part is None:
-            return Reading(reason=reasons.no_records("it has only blank lines"))
+            raise Refused(reasons.no_records("it has only blank lines"))
         if not part.rows:
-            return Reading(reason=reasons.corrupt("not one of its lines is JSON"))
-        return Reading(tables=(part,))
+            raise Refused(reasons.corrupt("not one of its lines is JSON"))
 
 
 def _is_object(line: bytes) -> bool:
     try:
         return type(decode(line)) is dict
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return False
 
 
-def _blocks(source: Source, found: Encoding, context: Context) -> Iterator[RowBlock]:
+def _blocks(source: Source, found: Encoding, bench: Bench) -> Iterator[RowBlock]:
     for chunk in encoding.chunks(source, found, CHUNK):
         yield _block(chunk)
-        context.progress(chunk.at + len(chunk.raw))
+        bench.progress(chunk.at + len(chunk.raw))
 
 
 def _block(chunk: Chunk) -> RowBlock:
-    """The lines of CHUNK, each decoded by itself."""
-    lines = Lines(chunk)
-    block = RowBlock([], 0)
-    at = 0
-    for line in chunk.text.split(b"\n"):
-        if line and not line.isspace():
-            block.read += 1
-            try:
-                block.values.append(decode(line))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-                block.rejects.append(_reject(lines, at, len(line), str(error)))
-        elif at < len(chunk.text):
-            block.blank += 1
-        at += len(line) + 1
+    """The lines of CHUNK, each a record unless it's blank."""
+    text = chunk.text
+    array = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(array == 0x0A) + 1
+    if not text.endswith(b"\n") and text:
+        ends = np.append(ends, len(text))
+    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])[: len(ends)]
+    odd = np.flatnonzero(array[starts] <= 0x20) if len(starts) else starts
+    blanks = [index for index in odd.tolist() if text[starts[index] : ends[index]].isspace()]
+    lines = np.delete(starts, blanks) if blanks else starts
+    if not len(lines):
+        return RowBlock(blank=len(blanks))
+    bounds = np.append(lines, len(text))
+    bounds[0] = 0  # blank lines are blanks around a text
+    block = _validated(chunk, Texts(text, bounds), lines)
+    block.blank = len(blanks)
     return block
 
 
-def _reject(lines: Lines, at: int, length: int, why: str) -> RejectedRecord:
-    number, byte = lines.locate(at)
-    raw = lines.raw(at, at + length + 1)
-    return RejectedRecord(line=number, byte=byte, reason=f"malformed: not JSON ({why})", raw=raw)
+def _validated(chunk: Chunk, texts: Texts, starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> RowBlock:
+    """TEXTS, which are lines that start at STARTS, as they are if each is valid, else those that are."""
+    try:
+        if len(_valid.decode_lines(texts.data)) == texts.count:
+            return RowBlock(texts=texts)
+    except NOT_JSON:
+        pass
+    lines = Lines(chunk)
+    good: list[bytes] = []
+    rejects: list[RejectedRecord] = []
+    for index in range(texts.count):
+        text = texts[index]
+        try:
+            decode(text)
+            good.append(text)
+        except NOT_JSON as error:
+            start = int(starts[index])
+            number, byte = lines.locate(start)
+            end = chunk.text.find(b"\n", start) + 1 or len(chunk.text)
+            why = str(error).removeprefix("JSON is malformed: ")
+            reason = f"malformed: not JSON ({why})"
+            rejects.append(RejectedRecord(line=number, byte=byte, reason=reason, raw=lines.raw(start, end)))
+    return RowBlock(texts=joined(good) if good else None, rejects=rejects)

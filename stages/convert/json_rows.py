@@ -1,4 +1,4 @@
-"""Rows of JSON values made into a table: the shape is found over all of them, block by block."""
+"""JSON values made into a table: their shape is found over all of them, block by block."""
 
 from __future__ import annotations
 
@@ -6,47 +6,85 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from pipeline.model import Column
+from stages.convert import reasons
 from stages.convert.account import RejectedRecord
-from stages.convert.family import Context
+from stages.convert.family import Bench, Refused
 from stages.convert.header import unique_names
+from stages.convert.json_engine import Texts, engine
 from stages.convert.shapes import NOTHING, Shape, column, exact_number, shape_of, sql
-from stages.convert.sheet import Sheet
 from stages.handover import TablePart
 
+PASSES = 8
+_SAMPLE = 500  # values from which a block's shape is guessed
 decode = msgspec.json.Decoder(float_hook=exact_number).decode
+_valid = msgspec.json.Decoder(msgspec.Raw)
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 
 class RowBlock(msgspec.Struct):
-    """Some records: the values that were read, and those that were rejected."""
+    """Some records: `texts`, each valid, or `values`; and what was rejected."""
 
-    values: list[Any]
-    read: int
+    texts: Texts | None = None
+    values: list[Any] = []
     rejects: list[RejectedRecord] = []
     blank: int = 0
+    repaired: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many records are good."""
+        return self.texts.count if self.texts is not None else len(self.values)
 
 
 Blocks = Callable[[], Iterator[RowBlock]]
+
+
+def joined(texts: Sequence[bytes]) -> Texts:
+    """TEXTS in one piece."""
+    sizes = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
+    return Texts(b"\n".join(texts), np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]) - _last(len(texts)))
+
+
+def checked(texts: Sequence[bytes]) -> Texts:
+    """TEXTS in one piece; raises one of NOT_JSON unless each is valid."""
+    _valid.decode(b"[" + b",".join(texts) + b"]")
+    found = joined(texts)
+    if not found.data.isascii():
+        found.data.decode()
+    return found
+
+
+def _last(count: int) -> Any:
+    """The last text has no separator after it."""
+    bound = np.zeros(count + 1, np.int64)
+    bound[-1] = 1 if count else 0
+    return bound
 
 
 class RowTable:
     """A table of the records that BLOCKS gives, anew each time it's called. Records that aren't objects get one
     column, `value`."""
 
-    def __init__(self, blocks: Blocks, source: str, context: Context, title: str = "") -> None:
+    def __init__(self, blocks: Blocks, bench: Bench, title: str = "") -> None:
         self._blocks = blocks
-        self._sheet = Sheet(context.drawer, source, title)
+        self._sheet = bench.sheet(title)
+        self._is_text_only = bench.is_text_only
+        self._most_columns = bench.limits.max_columns
         self._shapes: dict[str, Shape] = {}
 
     def read(self, facts: dict[str, Any]) -> TablePart | None:
         """The table, or None where there's no record."""
-        while True:
+        for _turn in range(PASSES):
             written, read, blank = self._pass()
             if written == self._shapes:
                 break
             self._sheet.restart()
+        else:
+            raise AssertionError("a shape that holds every record was not found")
         if not read:
             self._sheet.discard()
             return None
@@ -60,18 +98,43 @@ class RowTable:
         read = blank = 0
         is_writing = True
         for block in self._blocks():
-            read += block.read
+            read += block.rows + len(block.rejects)
             blank += block.blank
+            self._sheet.repaired += block.repaired
             for reject in block.rejects:
                 self._sheet.reject(reject)
-            columns = self._columns(block.values)
-            for name, values in columns.items():
-                self._shapes[name] = shape_of(values, self._shapes.get(name, NOTHING), is_top=True)
+            if not block.rows:
+                continue
+            frame = self._frame(block)
             written = written if written is not None else dict(self._shapes)
             is_writing = is_writing and written == self._shapes
-            if is_writing and written:
-                self._sheet.write(self._frame(columns, len(block.values)))
+            if is_writing:
+                self._sheet.write(frame)
         return written or {}, read, blank
+
+    def _frame(self, block: RowBlock) -> pl.DataFrame:
+        """BLOCK's rows, by the engine where the known shape holds them, else value by value."""
+        if block.texts is not None and not self._is_text_only:
+            if not self._shapes:
+                step = max(1, block.texts.count // _SAMPLE)
+                self._learn([decode(block.texts[index]) for index in range(0, block.texts.count, step)])
+            found = engine().read(block.texts, self._shapes)
+            if found is not None:
+                names = unique_names(list(found))
+                return pl.DataFrame([series.alias(name) for name, series in zip(names, found.values(), strict=True)])
+        values = block.values
+        if block.texts is not None:
+            values = [decode(block.texts[index]) for index in range(block.texts.count)]
+        return self._build(self._learn(values), len(values))
+
+    def _learn(self, values: Sequence[Any]) -> dict[str, list[Any]]:
+        """VALUES by column; the shapes hold them from now on."""
+        columns = self._columns(values)
+        for name, cells in columns.items():
+            self._shapes[name] = shape_of(cells, self._shapes.get(name, NOTHING), is_top=not self._is_text_only)
+        if len(self._shapes) > self._most_columns:
+            raise Refused(reasons.too_many_columns(len(self._shapes), self._most_columns))
+        return columns
 
     def _columns(self, values: Sequence[Any]) -> dict[str, list[Any]]:
         if not all(type(value) is dict for value in values):
@@ -82,7 +145,7 @@ class RowTable:
                 names.update(dict.fromkeys(value))
         return {name: [value.get(name) for value in values] for name in names}
 
-    def _frame(self, columns: dict[str, list[Any]], height: int) -> pl.DataFrame:
+    def _build(self, columns: dict[str, list[Any]], height: int) -> pl.DataFrame:
         names = unique_names(list(self._shapes))
         nothing = [None] * height
         return pl.DataFrame(

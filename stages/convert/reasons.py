@@ -50,6 +50,11 @@ def too_many_columns(found: int, most: int) -> Reason:
     )
 
 
+def too_large(what: str, next_step: str) -> Reason:
+    """More than is held at once: WHAT is."""
+    return Reason(code=Code.TOO_LARGE, text=f"The file can't be taken: {what}.", next_step=next_step)
+
+
 def unsupported(what: str, next_step: str) -> Reason:
     """A format or feature that isn't read."""
     return Reason(code=Code.UNSUPPORTED, text=f"This can't be read: {what}.", next_step=next_step)

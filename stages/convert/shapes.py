@@ -13,7 +13,7 @@ from stages.convert.columns import fit, typed
 from stages.convert.kinds import DECIMAL_DIGITS, INT64, NULL, TEXT, Kind, decimal, join, settle, sql_type
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_TIMES = ("date", "timestamp", "timestamptz")
+TIMES = ("date", "timestamp", "timestamptz")
 _STRING = Kind("string")  # text that was never anything else: its empty value isn't NULL
 
 
@@ -66,8 +66,8 @@ def _text_kind(values: Sequence[Any], known: Shape) -> Kind:
     if known.kind == TEXT:
         return TEXT
     column = pl.Series(values, dtype=pl.String)
-    kind = typed(pl.DataFrame([column]), [known.kind if known.kind.name in _TIMES else NULL]).kinds[0]
-    return settle(kind) if settle(kind).name in _TIMES and not kind.null else TEXT
+    kind = typed(pl.DataFrame([column]), [known.kind if known.kind.name in TIMES else NULL]).kinds[0]
+    return settle(kind) if settle(kind).name in TIMES and not kind.null else TEXT
 
 
 def _number_kind(values: Sequence[Any], types: set[type]) -> Kind:
@@ -108,7 +108,7 @@ def join_shapes(one: Shape, other: Shape) -> Shape:
         return Shape(Kind("struct"), fields=tuple(fields.items()))
     if names == {"list"}:
         return Shape(Kind("list"), items=join_shapes(one.items or NOTHING, other.items or NOTHING))
-    if names <= {"text", *_TIMES}:
+    if names <= {"text", *TIMES}:
         return Shape(TEXT if TEXT in (one.kind, other.kind) else _joined_times(one.kind, other.kind))
     if names <= {"integer", "double", "decimal"}:
         kind = join(one.kind, other.kind)
@@ -118,7 +118,7 @@ def join_shapes(one: Shape, other: Shape) -> Shape:
 
 def _joined_times(one: Kind, other: Kind) -> Kind:
     kind = join(one, other)
-    return kind if kind.name in _TIMES else TEXT
+    return kind if kind.name in TIMES else TEXT
 
 
 def dtype(shape: Shape) -> Any:
@@ -149,7 +149,7 @@ def _quoted(name: str) -> str:
 
 def column(name: str, values: Sequence[Any], shape: Shape) -> pl.Series:
     """VALUES, all of which SHAPE holds, as a column."""
-    if shape.kind.name in _TIMES:
+    if shape.kind.name in TIMES:
         series = fit(pl.Series(name, values, dtype=pl.String), shape.kind)
         assert series is not None, "the shape holds all values"
         return series

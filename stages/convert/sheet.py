@@ -130,6 +130,7 @@ class Sheet:
         self.rejected = 0
         self.repaired = 0
         self.facts: dict[str, Any] = {}
+        self.part: TablePart | None = None  # once it's finished
 
     def write(self, frame: pl.DataFrame) -> None:
         """Adds rows; every frame has the same schema."""
@@ -169,7 +170,7 @@ class Sheet:
         check(self._source, read, self._file.rows, self.rejected)
         self._file.close()
         self._flush_rejects()
-        return TablePart(
+        self.part = TablePart(
             source=self._source,
             title=self._title,
             file=self._name,
@@ -181,3 +182,4 @@ class Sheet:
             columns=tuple(columns),
             facts=self.facts,
         )
+        return self.part

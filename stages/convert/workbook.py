@@ -1,21 +1,24 @@
-"""Workbooks: XLSX, XLSM, XLSB, XLS and ODS, one table a sheet."""
+"""Workbooks: XLSX, XLSM, XLSB, XLS and ODS, a table for each region of a sheet."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
-from collections.abc import Sequence
+from typing import Any
 
-import python_calamine
-
-from stages.convert import cells, header, reasons
-from stages.convert.family import Context, Head, Reading
-from stages.convert.sheet import Sheet
+from stages.convert import reasons
+from stages.convert.family import Bench, Head, Refused
+from stages.convert.sheet_fast import read_plain
+from stages.convert.sheet_grid import Grid, read_grid
+from stages.convert.sheet_xml import Package
 from stages.convert.source import Source
-from stages.handover import TablePart
 
-_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+LARGEST = 640 * 1024 * 1024  # bytes of XML that an engine holds as cells within its memory
+_LARGEST_BINARY = 160 * 1024 * 1024  # the same of an XLS or XLSB file, which is denser
+_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".xltx", ".xltm")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_STEP = "Save its sheets as CSV, or split it into smaller workbooks."
 
 
 class Workbook:
@@ -31,65 +34,67 @@ class Workbook:
             return 0.97
         return 0.0
 
-    def read(self, source: Source, head: Head, context: Context) -> Reading:
-        """A table for each sheet that has cells."""
+    def read(self, source: Source, head: Head, bench: Bench) -> None:
+        """Makes a table of each region of each sheet."""
+        _check_size(source.length)
         data = source.read(0, source.length)
-        problem = _damage(data, head)
-        if problem is not None:
-            return problem
-        try:
-            book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
-        except python_calamine.PasswordError:
-            return Reading(reason=reasons.encrypted())
-        except (python_calamine.CalamineError, OSError, zipfile.BadZipFile) as error:
-            return Reading(reason=reasons.corrupt(f"the workbook can't be opened ({error})"))
-        return _sheets(book, source, context)
+        package = _package(data, head)
+        book = _open(data)
+        members = _members(package)
+        empty = []
+        for number, name in enumerate(book.sheet_names):
+            title = name if len(book.sheet_names) > 1 else ""
+            member = members.get(name, "")
+            done = bool(member) and package is not None and read_plain(data, number, title, package, member, bench)
+            if not done and not read_grid(Grid(book, number, package, member), title, bench):
+                empty.append(name)
+            bench.progress(source.length * (number + 1) // len(book.sheet_names))
+        if not bench.tables:
+            raise Refused(reasons.no_records("all of its sheets are empty"))
+        if empty:
+            bench.notes.append(f"empty sheets: {', '.join(empty)}")
 
 
-def _damage(data: bytes, head: Head) -> Reading | None:
-    """A reason where DATA isn't what a workbook's name says."""
-    if data.startswith(_OLE):
+def _check_size(size: int) -> None:
+    if size > LARGEST:
+        raise Refused(reasons.too_large(f"a workbook of {size >> 20:,} MB doesn't fit into memory", _STEP))
+
+
+def _package(data: bytes, head: Head) -> Package | None:
+    """The archive that DATA is, or None for an old binary workbook. Raises Refused."""
+    if data.startswith(_OLE) or (head.suffix == ".xls" and data[:1] == b"\x09"):
+        if len(data) > _LARGEST_BINARY:
+            _check_size(LARGEST + len(data))
+        if b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0" in data:
+            raise Refused(reasons.encrypted())
         return None
     if not data.startswith(b"PK"):
-        return (
-            None
-            if head.suffix == ".xls" and data[:1] == b"\x09"
-            else Reading(reason=reasons.corrupt("its name says a workbook, but it isn't one inside"))
-        )
-    if b"PK\x05\x06" not in data[-70_000:]:
-        return Reading(reason=reasons.truncated("the workbook's directory at its end is missing"))
-    return None
+        raise Refused(reasons.corrupt("its name says a workbook, but it isn't one inside"))
+    try:
+        package = Package(data, zipfile.ZipFile(io.BytesIO(data)))
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        if b"PK\x05\x06" not in data[-70_000:]:
+            raise Refused(reasons.truncated("the workbook's directory at its end is missing")) from error
+        raise Refused(reasons.corrupt(f"the workbook can't be opened ({error})")) from error
+    _check_size(package.claimed_size())
+    return package
 
 
-def _sheets(book: python_calamine.CalamineWorkbook, source: Source, context: Context) -> Reading:
-    tables, empty = [], []
-    for number, name in enumerate(book.sheet_names):
-        sheet = book.get_sheet_by_name(name)
-        rows = sheet.to_python(skip_empty_area=True)
-        filled = [row for row in rows if any(cell != "" for cell in row)]
-        if len(filled) < 1:
-            empty.append(name)
-            continue
-        title = name if len(book.sheet_names) > 1 else ""
-        tables.append((title, name, filled))
-        context.progress(source.length * (number + 1) // (len(book.sheet_names) + 1))
-    parts = [
-        _table(source, context, title, filled, {"sheet": name, "empty_sheets": empty}) for title, name, filled in tables
-    ]
-    if not parts:
-        return Reading(reason=reasons.no_records("all of its sheets are empty"))
-    return Reading(tables=tuple(parts))
+def _open(data: bytes) -> Any:
+    """The workbook, for its sheets' names and cells. Raises Refused."""
+    import python_calamine
+
+    try:
+        return python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+    except python_calamine.PasswordError as error:
+        raise Refused(reasons.encrypted()) from error
+    except (python_calamine.CalamineError, OSError, ValueError) as error:
+        raise Refused(reasons.corrupt(f"the workbook can't be opened ({error})")) from error
 
 
-def _table(
-    source: Source, context: Context, title: str, rows: Sequence[Sequence[object]], facts: dict[str, object]
-) -> TablePart:
-    texts = [[cells.as_text(cell) or "" for cell in row] for row in rows[:60]]
-    top = header.decide(texts)
-    data = rows[top.skip :]
-    sheet = Sheet(context.drawer, source.path, title)
-    frame, columns = cells.frame(data, list(top.names))
-    sheet.write(frame)
-    sheet.facts = {**facts, "has_header": top.is_present, "header_confidence": round(top.confidence, 3)}
-    sheet.facts["skipped_before_data"] = ["\t".join(row).strip() for row in texts[: max(0, top.skip - top.is_present)]]
-    return sheet.finish(len(data), columns)
+def _members(package: Package | None) -> dict[str, str]:
+    """The archive's members by sheet; none where it isn't XLSX, or not as it should be."""
+    if package is not None:
+        with contextlib.suppress(KeyError, zipfile.BadZipFile, OSError, ValueError):
+            return package.sheets()
+    return {}

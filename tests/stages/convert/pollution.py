@@ -55,9 +55,9 @@ def line(cells: list[str], style: Style) -> str:
     return (style.delimiter + style.pad).join(field(cell, style) for cell in cells)
 
 
-def text_of(table: Table, style: Style = Style(), *, header: bool = True) -> list[str]:
+def text_of(table: Table, style: Style | None = None, *, header: bool = True) -> list[str]:
     rows = [table.header, *table.rows] if header else table.rows
-    return [line(row, style) for row in rows]
+    return [line(row, style or Style()) for row in rows]
 
 
 def joined(lines: list[str], end: str = "\n") -> bytes:

@@ -1,0 +1,96 @@
+"""A sheet that is plainly one table, read by fastexcel: a header in its first row, one kind of cell in each column."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zipfile
+import zlib
+from typing import Any
+
+import polars as pl
+
+from pipeline.model import Column
+from stages.convert import cells, header
+from stages.convert.family import Bench
+from stages.convert.sheet_xml import Package
+
+_LOOK = 60  # rows from which the header is judged
+_FIRST_DAY = dt.date(1900, 1, 2)  # what's before is a time of day
+
+
+def read_plain(data: bytes, number: int, title: str, package: Package, member: str, bench: Bench) -> bool:
+    """Makes a table of sheet NUMBER if it's that plain; False, and nothing made, where it isn't."""
+    if bench.is_text_only:
+        return False
+    frame = _load(data, number)
+    if frame is None or not frame.height or not _has_header(frame):
+        return False
+    try:
+        part = package.look(member)
+        blank = frame.filter(pl.all_horizontal(pl.all().is_null())).height
+        if part.rows - 1 != frame.height - blank or blank:
+            return False
+    except (KeyError, zipfile.BadZipFile, zlib.error, OSError, ValueError):
+        return False
+    typed = [_typed(column) for column in frame.get_columns()]
+    found = [column for column in typed if column is not None]
+    booleans = sum(column.len() - column.null_count() for column, kind in found if kind == cells.BOOLEAN)
+    if len(found) != len(typed) or part.booleans != booleans:
+        return False
+    names = header.unique_names(frame.columns)
+    sheet = bench.sheet(title)
+    sheet.write(pl.DataFrame([column.alias(name) for name, (column, _kind) in zip(names, found, strict=True)]))
+    sheet.facts = {"has_header": True, "sheet": number + 1, "error_cells": part.errors}
+    columns = [Column(name=name, type=kind) for name, (_column, kind) in zip(names, found, strict=True)]
+    sheet.finish(part.rows - 1, columns)
+    return True
+
+
+def _load(data: bytes, number: int) -> pl.DataFrame | None:
+    """The sheet with its first row as names; None where a column's cells are of different kinds."""
+    import fastexcel
+
+    try:
+        sheet = fastexcel.read_excel(data).load_sheet(
+            number, header_row=0, schema_sample_rows=None, dtype_coercion="strict"
+        )
+        return sheet.to_polars()
+    except fastexcel.FastExcelError:
+        return None
+
+
+def _has_header(frame: pl.DataFrame) -> bool:
+    """Whether FRAME's names are a header: of each column one, and unlike what's below."""
+    if any(name.startswith("__UNNAMED__") or not name.strip() for name in frame.columns):
+        return False
+    top = [list(frame.columns), *([cells.as_text(cell) or "" for cell in row] for row in frame.head(_LOOK).rows())]
+    found = header.decide(top)
+    return found.is_present and found.skip == 1 and found.width == frame.width
+
+
+def _typed(column: pl.Series) -> tuple[pl.Series, str] | None:
+    """COLUMN with the narrowest type that changes no value; None for what is to be looked at cell by cell."""
+    dtype: Any = column.dtype
+    if dtype == pl.String:
+        return column.replace("", None) if (column == "").any() else column, cells.TEXT
+    if dtype == pl.Boolean:
+        return column, cells.BOOLEAN
+    if dtype == pl.Float64:
+        is_whole = (column == column.floor()).all() and (column.abs().max() or 0) < cells.EXACT  # type: ignore[operator]
+        return (column.cast(pl.Int64), cells.INTEGER) if is_whole else (column, cells.DOUBLE)
+    if dtype == pl.Int64:
+        return column, cells.INTEGER
+    if dtype == pl.Null:
+        return column.cast(pl.String), cells.TEXT
+    if isinstance(dtype, pl.Datetime):
+        return _moments(column)
+    return None
+
+
+def _moments(column: pl.Series) -> tuple[pl.Series, str] | None:
+    days = column.cast(pl.Date)
+    if (days < _FIRST_DAY).any():
+        return None
+    if (days.cast(column.dtype) == column).all():
+        return days, cells.DATE
+    return column.cast(pl.Datetime("us")), cells.TIMESTAMP

@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         status_code = typer.main.get_command(app).main(list(arguments), prog_name="stampmill", standalone_mode=False)
     except StampmillError as error:
-        err.print(f"[red]error:[/red] {escape(error.message)}")
+        err.print(f"[red]error:[/red] {_safe(error.message)}")
         return error.exit_code
     except typer.Exit as leave:
         return leave.exit_code
@@ -70,6 +70,11 @@ def _usage(error: TyperException) -> int:
         raise error
     show(sys.stderr)
     return int(code)
+
+
+def _safe(value: object) -> str:
+    """VALUE as it may be put into markup and shown on a terminal."""
+    return escape(status.shown(str(value)))
 
 
 def _version(wanted: bool) -> None:
@@ -137,9 +142,9 @@ def query_command(
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in answer.columns:
-        table.add_column(escape(name), no_wrap=True)
+        table.add_column(_safe(name), no_wrap=True)
     for row in answer.rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row))
+        table.add_row(*("" if value is None else _safe(value) for value in row))
     out.print(table)
 
 
@@ -160,9 +165,9 @@ def doctor_command(
     else:
         for check in checks:
             style = {"pass": "green", "warn": "yellow", "fail": "red"}[check.level]
-            out.print(f"[{style}]{check.level:4}[/{style}]  {escape(check.what)}: {escape(check.found)}")
+            out.print(f"[{style}]{check.level:4}[/{style}]  {_safe(check.what)}: {_safe(check.found)}")
             if check.mend:
-                out.print(f"      {escape(check.mend)}")
+                out.print(f"      {_safe(check.mend)}")
     if any(check.level is doctor.Level.FAIL for check in checks):
         raise typer.Exit(ExitCode.FAILURE)
 
@@ -236,9 +241,9 @@ def _print_summary(summary: RunSummary, into: Path) -> None:
 
 
 def _print_job(job: JobSummary, into: Path) -> None:
-    out.print(f"[bold]{escape(job.name)}[/bold]  job {job.job}: {_state_words(job)}")
+    out.print(f"[bold]{_safe(job.name)}[/bold]  job {job.job}: {_state_words(job)}")
     if job.reason:
-        out.print(f"  {escape(job.reason.text)} {escape(job.reason.next_step)} ({job.reason.code})")
+        out.print(f"  {_safe(job.reason.text)} {_safe(job.reason.next_step)} ({job.reason.code})")
     if not job.tables:
         return
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
@@ -247,7 +252,7 @@ def _print_job(job: JobSummary, into: Path) -> None:
     table.add_column("from" if any(one.source != job.name for one in job.tables) else "", overflow="fold")
     for one in job.tables:
         source = one.source.removeprefix(job.name).removeprefix("!/")
-        table.add_row(one.name, f"{one.rows:,}", f"{one.rejected:,}", str(len(one.columns)), escape(source))
+        table.add_row(_safe(one.name), f"{one.rows:,}", f"{one.rejected:,}", str(len(one.columns)), _safe(source))
     out.print(table)
 
 

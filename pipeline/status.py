@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -17,6 +18,17 @@ _BAR_WIDTH: Final = 10
 def render(snapshot: Snapshot, config: Config, width: int) -> RenderableType:
     """SNAPSHOT as a panel of WIDTH columns: the bottleneck in a sentence, a line a stage, the tally."""
     return Group(Text(bottleneck(snapshot, config), style="bold"), _stages(snapshot, config, width), _tally(snapshot))
+
+
+def shown(text: str) -> str:
+    """TEXT for a terminal. Names and cells come from strangers: what would control the terminal is written out (\\x1b)."""
+    if text.isprintable():
+        return text
+    return "".join(_written_out(letter) if unicodedata.category(letter)[0] == "C" else letter for letter in text)
+
+
+def _written_out(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
 
 
 def plain(snapshot: Snapshot, config: Config) -> str:
@@ -83,7 +95,7 @@ def _doing(stage: StageSnapshot, now: float) -> str:
     age = now - stage.since_at
     done = f" {stage.done_bytes / MIB:.0f} MiB" if stage.done_bytes >= MIB else ""
     waited = f" for {age:.0f} s" if age >= 2 else ""
-    return f"{stage.doing}{done}{waited}"
+    return f"{shown(stage.doing)}{done}{waited}"
 
 
 def _tally(snapshot: Snapshot) -> Text:

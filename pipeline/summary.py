@@ -66,7 +66,7 @@ _members = msgspec.json.Decoder(MemberCounts)
 def summarize(ledger: Path, jobs: Iterable[int]) -> RunSummary:
     """The summaries of JOBS, in that order. Raises LedgerDamaged where the ledger can't be read."""
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db:
+        with contextlib.closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as db:
             return RunSummary(jobs=tuple(summary for job in jobs if (summary := _summary(db, job)) is not None))
     except sqlite3.DatabaseError as error:
         raise LedgerDamaged(path=ledger, detail=error) from error

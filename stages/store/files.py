@@ -99,6 +99,8 @@ class Work:
         for part in folders:
             try:
                 below = os.open(part, _FOLDER, dir_fd=at)
+            except NotADirectoryError as error:  # what O_NOFOLLOW makes of a link here, too
+                raise AssertionError(f"{part!r} in {name!r} is no folder") from error
             finally:
                 self._leave(at)
             at = below

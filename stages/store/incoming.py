@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 import msgspec
 
@@ -114,20 +113,13 @@ class Incoming:
         if self.fresh:
             return
         keep = {f"{self.tree}/{name}" for name in wanted}
+        folders = {self.tree, *(path.rpartition("/")[0] for path in keep)}
         for folder, _, names in os.walk(self.tree, topdown=False):
             for name in names:
                 if f"{folder}/{name}" not in keep:
                     os.unlink(f"{folder}/{name}")
-            if folder != self.tree:
-                with suppress(OSError):
-                    os.rmdir(folder)
-
-    def clear(self) -> None:
-        """Drops all that is staged."""
-        if not self.fresh:
-            shutil.rmtree(self.folder)
-            files.make_folder(self.folder)
-            self.fresh = True
+            if folder not in folders:
+                os.rmdir(folder)
 
     def remove(self) -> None:
         """Removes the folder once the job is published. What can't be removed is left to recovery."""

@@ -101,8 +101,7 @@ class Builder:
         return counts, entries
 
     def build_failed(self) -> tuple[manifest.Counts, list[manifest.TableEntry]]:
-        """Builds the tree of a job that failed: its manifest alone."""
-        self._incoming.clear()
+        """Builds the tree of a job that failed: its manifest alone. Whatever was staged is pruned away."""
         self._incoming.take_whole()
         counts = manifest.Counts()
         manifest.write(self._add(manifest.NAME), self._top, (), ())

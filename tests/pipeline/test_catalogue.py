@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,6 @@ def test_a_query_leaves_nothing_behind(bench: Bench, tmp_path: Path, monkeypatch
     rows(bench, "FROM x")
     assert sorted(bench.root.rglob("*")) == before
     assert os.listdir() == []
+    ((spill,),) = rows(bench, "SELECT current_setting('temp_directory')")
+    assert spill.startswith(tempfile.gettempdir())
+    assert not os.path.exists(spill)

@@ -103,7 +103,10 @@ class FakeArchive:
 
     def listed(self, provider: atheris.FuzzedDataProvider) -> dict[str, str]:
         """One member's fields, as 7zz would give them."""
-        fields = {"Path": provider.ConsumeString(4) or "x", "Size": str(provider.ConsumeIntInRange(-1, 40))}
+        fields = {
+            "Path": provider.ConsumeUnicodeNoSurrogates(4) or "x",
+            "Size": str(provider.ConsumeIntInRange(-1, 40)),
+        }
         fields["Block"] = str(provider.ConsumeIntInRange(0, 2))
         if provider.ConsumeBool():
             fields["CRC"] = f"{provider.ConsumeIntInRange(0, 2**32 - 1):08X}"

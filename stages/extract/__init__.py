@@ -11,7 +11,7 @@ from pipeline.config import Config
 from pipeline.model import Closed, Desk, Done, Outcome, Output, Reject, Stage, Task, Upload
 from stages.extract import reasons, volumes
 from stages.extract.blobs import FileBlob, JoinedBlob
-from stages.extract.detect import HEAD, PROGRAMS, add_installed, detect, detect_behind
+from stages.extract.detect import HEAD, PROGRAMS, add_installed, detect_behind, format_of
 from stages.extract.protocol import Blob, Format, Refused, Stop
 from stages.extract.walk import NotAnArchive, Walk
 from stages.handover import FileList, Member, Place, pack
@@ -33,7 +33,7 @@ class Extract:
         with contextlib.ExitStack() as files:
             try:
                 blob = _open(task.upload, files)
-                form = detect(head := blob.pread(HEAD, 0)) or _disguised(task.upload, blob, head)
+                form = format_of(head := blob.pread(HEAD, 0)) or _disguised(task.upload, blob, head)
                 if form is None:
                     return _plain(task, desk)
                 outcome = yield from self._archive(task, desk, _whole(task.upload.path, blob, files), form)

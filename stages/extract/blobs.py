@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from stages.extract import reasons
 from stages.extract.protocol import CHUNK, Blob, Refused, Source
@@ -129,6 +130,15 @@ def read_up_to(source: Source, size: int) -> bytes:
     return b"".join(parts)
 
 
+@runtime_checkable
+class Closable(Protocol):
+    """Something that holds what must be let go."""
+
+    def close(self) -> None:
+        """Lets go."""
+        ...
+
+
 class ReadAhead:
     """SOURCE read by a thread of its own, so that inflating overlaps with what is done with the bytes.
 
@@ -185,12 +195,12 @@ class ReadAhead:
                 return
 
     def close(self) -> None:
-        """Ends the thread and waits for it."""
+        """Ends the thread and waits for it; then closes the source, where that can be done."""
         self._stop.set()
-        if self._thread is None:
-            return
-        while self._thread.is_alive():
+        while self._thread is not None and self._thread.is_alive():
             try:
                 self._queue.get(timeout=0.01)
             except queue.Empty:
                 self._thread.join(0.01)
+        if isinstance(self._source, Closable):
+            self._source.close()

@@ -45,6 +45,9 @@ def add_installed() -> None:
             FORMATS.append(form)
 
 
-def detect(head: bytes) -> Format | None:
+def format_of(head: bytes) -> Format | None:
     """The format of the file that starts with HEAD, None where it's no archive."""
-    return next((known for known in FORMATS if known.matches(head)), None)
+    for known in FORMATS:
+        if known.matches(head):
+            return known
+    return None

@@ -46,11 +46,11 @@ class Lookahead:
                 break
             size, memory, future = self._waiting.popleft()
             self._begun.extend(future.result())
-            self._bytes -= size
-            self._memory -= memory
             self._fill()
             while self._begun:
                 yield self._begun.popleft()
+            self._bytes -= size
+            self._memory -= memory
         if self._end is not None:
             raise self._end
 
@@ -78,7 +78,7 @@ class Lookahead:
                     return
             size = sum(max(entry.size, 0) for entry in self._next)
             memory = size if size < SMALL or len(self._next) > 1 else SMALL
-            if self._waiting and (self._bytes + size > self._room or self._memory + memory > MEMORY):
+            if self._bytes and (self._bytes + size > self._room or self._memory + memory > MEMORY):
                 return
             self._waiting.append((size, memory, self._pool.submit(self._take_group, self._next)))
             self._bytes += size

@@ -99,8 +99,14 @@ def _chinese_char(char: str) -> float:
     return 1.0 if 0xD8 <= lead <= 0xF7 or lead in (0xA1, 0xA3) else -0.5
 
 
-def _chinese(_before: str, char: str, _after: str) -> float:
-    return _chinese_char(char)
+def _chinese(before: str, char: str, after: str) -> float:
+    return _chinese_char(char) * _company(before, after)
+
+
+def _company(before: str, after: str) -> float:
+    """A lone East Asian character beside Latin letters is more likely two accented ones, or one and a letter."""
+    alone = before.isascii() and after.isascii()
+    return 0.3 if alone and (_ascii_letter(before) or _ascii_letter(after)) else 1.0
 
 
 @functools.cache
@@ -115,8 +121,8 @@ def _japanese_char(char: str) -> float:
     return 1.8 if 0x88 <= raw[0] <= 0x97 else 0.6 if raw[0] in (0x81, 0x82) or raw[0] >= 0x98 else -0.5
 
 
-def _japanese(_before: str, char: str, _after: str) -> float:
-    return _japanese_char(char)
+def _japanese(before: str, char: str, after: str) -> float:
+    return _japanese_char(char) * _company(before, after)
 
 
 def _ascii_letter(char: str) -> bool:

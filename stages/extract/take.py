@@ -12,7 +12,7 @@ from pipeline.model import Reason
 from stages.extract import reasons
 from stages.extract.batch import Files, write_all
 from stages.extract.blobs import FileBlob, MemoryBlob, read_up_to
-from stages.extract.detect import HEAD, PROGRAMS, detect, detect_behind
+from stages.extract.detect import HEAD, PROGRAMS, detect_behind, format_of
 from stages.extract.protocol import CHUNK, SMALL, Entry, Format, Refused, Source
 
 
@@ -60,7 +60,7 @@ class Taker:
         first = read_up_to(source, SMALL)
         if len(first) > self._max_bytes:
             raise Refused(reasons.member_bytes(len(first), self._max_bytes))
-        taken.format = detect(first[:HEAD])
+        taken.format = format_of(first[:HEAD])
         if len(first) < SMALL:
             count(len(first))
             taken.data, taken.size, taken.sha256 = first, len(first), hashlib.sha256(first).hexdigest()

@@ -114,7 +114,9 @@ class Codec:
 
 def codec_of(head: bytes) -> Codec | None:
     """The codec whose stream starts with HEAD."""
-    return next((codec for codec in CODECS if codec.starts(head)), None)
+    if head[:1] in _FIRST or (len(head) > 13 and not head[13]):  # most files end here, and all members come by
+        return next((codec for codec in CODECS if codec.starts(head)), None)
+    return None
 
 
 def _gzip() -> Decompressor:
@@ -222,6 +224,7 @@ def _starts_lz4(head: bytes) -> bool:
     return head[:4] == b"\x04\x22\x4d\x18"
 
 
+_FIRST = frozenset((b"\x1f", b"B", b"\xfd", b"\x28", b"\x04", b"L", *(bytes([0x50 + n]) for n in range(16))))
 CODECS = (
     Codec("gzip", _starts_gzip, _gzip),
     Codec("bzip2", _starts_bz2, bz2.BZ2Decompressor),

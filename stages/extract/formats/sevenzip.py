@@ -12,6 +12,7 @@ from stages.extract.split import Listed, SplitReader
 from stages.extract.tools import Tool, lines, missing
 
 MEMORY = "-smemx1g"  # an archive that asks for more memory than this is refused by 7zz itself
+_ISO = 32769
 MARKS: tuple[tuple[int, bytes, str, str], ...] = (
     # offset, bytes, 7zz's name of the type, what people call it
     (0, b"7z\xbc\xaf\x27\x1c", "7z", "7z"),
@@ -20,16 +21,18 @@ MARKS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"xar!\x00\x1c", "xar", "xar"),
     (0, b"MSWIM\0\0\0", "wim", "wim"),
     (0, b"\xed\xab\xee\xdb", "rpm", "rpm"),
-    (32769, b"CD001", "iso", "iso"),
+    (_ISO, b"CD001", "iso", "iso"),
 )
+_FIRST = frozenset(mark[:2] for _, mark, _, _ in MARKS)
 _NO = frozenset("lbcps")  # what a mode string starts with for links, devices, pipes and sockets
 
 
 def type_of(head: bytes) -> tuple[str, str] | None:
     """7zz's type of what starts with HEAD and what people call it."""
-    for offset, mark, kind, title in MARKS:
-        if head[offset : offset + len(mark)] == mark:
-            return kind, title
+    if head[:2] in _FIRST or head[_ISO : _ISO + 1] == b"C":
+        for offset, mark, kind, title in MARKS:
+            if head[offset : offset + len(mark)] == mark:
+                return kind, title
     if head[2:5] in (b"-lh", b"-lz") and head[6:7] == b"-" and len(head) > 21 and head[20] in b"\0\1\2\3":
         return "lzh", "lzh"
     if head[:2] == b"\x60\xea" and len(head) > 10 and 0 < int.from_bytes(head[2:4], "little") <= 2600 and head[10] == 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,8 +10,10 @@ from stages.extract import names, reasons
 from stages.extract.blobs import Prefixed, ReadAhead, read_up_to
 from stages.extract.formats import tar
 from stages.extract.formats.codecs import Inflating, codec_of
-from stages.extract.protocol import Entry, Opening, Reader, Refused
+from stages.extract.protocol import SMALL, Entry, Opening, Reader, Refused
+from stages.extract.tools import Tool
 
+XZ_MEMORY = 160 << 20  # past this xz falls back to one thread
 HEAD = 36 << 10  # what is inflated to see whether a tar is inside
 
 
@@ -52,7 +55,8 @@ class Single:
         codec = codec_of(first)
         if codec is None:
             raise Refused(reasons.corrupt("it no longer starts as it did"))
-        inflating = ReadAhead(Inflating(Prefixed(first, opening.source), codec, opening.tick))
+        tool = _xz_in_threads(opening) if codec.title == "xz" else None
+        inflating = ReadAhead(tool or Inflating(Prefixed(first, opening.source), codec, opening.tick))
         try:
             head = read_up_to(inflating, HEAD)
         except BaseException:
@@ -62,6 +66,43 @@ class Single:
             return tar.TarReader(opening.count(Prefixed(head, inflating)), counted=True, below=inflating)
         stored, notes = names.decode(_stored_name(first)) if codec.title == "gzip" else ("", ())
         return SingleReader(names.inner(opening.name, stored), inflating, head, notes)
+
+
+class XzTool:
+    """The bytes that the program xz makes of the archive, with as many threads as it has blocks and we have cores."""
+
+    def __init__(self, tool: Tool, whole: bool) -> None:
+        self._tool: Tool | None = tool
+        self._whole = whole
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes. Raises Refused at the end where xz found damage."""
+        if self._tool is None:
+            return b""
+        if data := self._tool.read(size):
+            return data
+        tool, self._tool = self._tool, None
+        if tool.finish():
+            detail = "its xz data breaks off"
+            raise Refused(
+                reasons.corrupt("its xz data doesn't decompress") if self._whole else reasons.truncated(detail)
+            )
+        return b""
+
+    def close(self) -> None:
+        """Ends xz."""
+        if self._tool is not None:
+            self._tool.close()
+
+
+def _xz_in_threads(opening: Opening) -> XzTool | None:
+    """xz itself for a large file at hand, since it alone decompresses blocks side by side; None where that can't be."""
+    blob = opening.blob
+    if blob is None or opening.split or blob.size < SMALL or shutil.which("xz") is None:
+        return None
+    argv = ("xz", "-dcq", "-T0", f"--memlimit-mt-decompress={XZ_MEMORY}", "--", opening.file())
+    whole = blob.pread(2, blob.size - 2) == b"YZ"
+    return XzTool(Tool(opening.start_tool, argv, "", opening.tick), whole)
 
 
 def _stored_name(head: bytes) -> bytes:

@@ -114,20 +114,12 @@ class Runner:
     ) -> Job:
         """The job that PATH gives. With ABANDON_EVERY k the generator is thrown away after every k-th batch and the
         next one goes on from its checkpoint, as after a kill."""
-        desk = FakeDesk(self.work)
+        desk = self.desk()
         outputs: list[Output] = []
         checkpoint = b""
         while True:
-            self.attempt += 1
-            task = Task(
-                job=1,
-                epoch=0,
-                batch=1,
-                seq=0,
-                stage=StageName.EXTRACT,
-                attempt=self.attempt,
-                payload=b"",
-                upload=upload_of(path),
+            task = self.task(
+                path,
                 options=Options(password=password),
                 checkpoint=checkpoint,
                 next_seq=len(outputs) + 1,
@@ -143,6 +135,30 @@ class Runner:
         if isinstance(outcome, Done) and outcome.output is not None:
             outputs.append(outcome.output)
         return self._job(outcome, desk, outputs)
+
+    def desk(self) -> FakeDesk:
+        """A desk whose work/ is this folder's."""
+        return FakeDesk(self.work)
+
+    def task(self, path: Path, **more: Any) -> Task:
+        """The next attempt at PATH."""
+        self.attempt += 1
+        values: dict[str, Any] = {"options": Options(), "payload": b""} | more
+        return Task(
+            job=1,
+            epoch=0,
+            batch=1,
+            seq=0,
+            stage=StageName.EXTRACT,
+            attempt=self.attempt,
+            upload=upload_of(path),
+            **values,
+        )
+
+    @staticmethod
+    def outcome(generator: Any) -> Any:
+        """How GENERATOR ends."""
+        return _drive(generator, 0)[0]
 
     def _job(self, outcome: Outcome, desk: FakeDesk, outputs: list[Output]) -> Job:
         job = Job(outcome, desk, outputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.config import Config
 from pipeline.model import Stage
+from stages.convert.columnar import Columnar
 from stages.convert.delimited import Delimited
 from stages.convert.json_document import JsonDocument
 from stages.convert.json_lines import JsonLines
@@ -13,7 +14,7 @@ from stages.convert.workbook import Workbook
 
 def build(config: Config) -> Stage:
     """The convert stage of one worker."""
-    return Convert(config, (Workbook(), JsonLines(), JsonDocument(), Delimited()))
+    return Convert(config, (Columnar(), Workbook(), JsonLines(), JsonDocument(), Delimited()))
 
 
 __all__ = ["build"]

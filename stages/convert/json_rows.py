@@ -76,8 +76,8 @@ class RowTable:
         self._most_columns = bench.limits.max_columns
         self._shapes: dict[str, Shape] = {}
 
-    def read(self, facts: dict[str, Any]) -> TablePart | None:
-        """The table, or None where there's no record."""
+    def read(self, facts: dict[str, Any], counted: int | None = None) -> TablePart | None:
+        """The table, or None where there's no record. COUNTED is how many the source itself says there are."""
         for _turn in range(PASSES):
             written, read, blank = self._pass()
             if written == self._shapes:
@@ -91,7 +91,7 @@ class RowTable:
         self._sheet.facts = {**facts, "blank_lines": blank}
         names = unique_names(list(written))
         columns = [Column(name=name, type=sql(shape)) for name, shape in zip(names, written.values(), strict=True)]
-        return self._sheet.finish(read, columns)
+        return self._sheet.finish(read if counted is None else counted, columns)
 
     def _pass(self) -> tuple[dict[str, Shape], int, int]:
         written: dict[str, Shape] | None = None

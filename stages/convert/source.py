@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
+from typing import Any
 
 from stages.handover import Place
 
@@ -51,3 +53,44 @@ class Source:
 def open_source(files: Files, place: Place, path: str) -> Source:
     """The bytes at PLACE; PATH is the member's readable name."""
     return Source(files.descriptor(place.file), place.offset, place.length, path)
+
+
+class RawFile(io.RawIOBase):
+    """A source as a file that libraries can read and seek in."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self._source = source
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """The position of the next byte read."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Moves to OFFSET from where WHENCE says."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._source.length}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to SIZE bytes, or all that's left."""
+        left = max(0, self._source.length - self._at)
+        data = self._source.read(self._at, left if size is None or size < 0 else min(size, left))
+        self._at += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills BUFFER as far as there are bytes."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)

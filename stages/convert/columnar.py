@@ -1,0 +1,146 @@
+"""Columnar files and Avro, which bring their schema: Parquet, Arrow (Feather, IPC files and streams), ORC, Avro."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import polars as pl
+
+from pipeline.model import Column
+from stages.convert import reasons
+from stages.convert.arrow_types import portable, sql_type
+from stages.convert.family import Bench, Head, Refused
+from stages.convert.header import unique_names
+from stages.convert.source import RawFile, Source
+
+_MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow", b"ORC": "orc", b"Obj\x01": "avro", b"FEA1": "feather"}
+_SUFFIXES = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".arrows": "stream",
+    ".orc": "orc",
+    ".avro": "avro",
+}
+_ROWS = 64 * 1024  # in a block
+
+Batches = Callable[[], Iterator[Any]]
+
+
+class Columnar:
+    """The family of files that bring their schema."""
+
+    name = "columnar"
+
+    def sniff(self, head: Head) -> float:
+        """By its first bytes, or its name."""
+        return 0.99 if _kind_by_magic(head) else 0.9 if head.suffix in _SUFFIXES else 0.0
+
+    def read(self, source: Source, head: Head, bench: Bench) -> None:
+        """Makes one table, with the file's own schema."""
+        kind = _kind_by_magic(head) or _SUFFIXES[head.suffix]
+        import pyarrow as pa
+
+        try:
+            _OPENERS[kind](source, bench)
+        except (
+            pa.ArrowException,
+            pl.exceptions.PolarsError,
+            OSError,
+            ValueError,
+            KeyError,
+            EOFError,
+            IndexError,
+            StopIteration,
+        ) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise Refused(reasons.corrupt(f"it can't be read as {kind} ({_short(error)})")) from error
+
+
+def _kind_by_magic(head: Head) -> str:
+    return next((kind for magic, kind in _MAGIC.items() if head.data.startswith(magic)), "")
+
+
+def _short(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+
+
+def _read_parquet(source: Source, bench: Bench) -> None:
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(RawFile(source))
+    _write(file.schema_arrow, lambda: file.iter_batches(_ROWS), file.metadata.num_rows, "parquet", bench)
+
+
+def _read_arrow(source: Source, bench: Bench) -> None:
+    from pyarrow import feather, ipc
+
+    if source.read(0, 4) == b"FEA1":
+        table = feather.read_table(RawFile(source))
+        _write(table.schema, lambda: iter(table.to_batches(_ROWS)), table.num_rows, "feather", bench)
+        return
+    if source.read(0, 6) != b"ARROW1":
+        _read_stream(source, bench)
+        return
+    file = ipc.open_file(RawFile(source))
+    rows = sum(file.get_batch(index).num_rows for index in range(file.num_record_batches))
+    _write(
+        file.schema, lambda: (file.get_batch(index) for index in range(file.num_record_batches)), rows, "arrow", bench
+    )
+
+
+def _read_stream(source: Source, bench: Bench) -> None:
+    from pyarrow import ipc
+
+    schema = ipc.open_stream(RawFile(source)).schema
+    rows = sum(batch.num_rows for batch in ipc.open_stream(RawFile(source)))
+    _write(schema, lambda: iter(ipc.open_stream(RawFile(source))), rows, "arrow stream", bench)
+
+
+def _read_orc(source: Source, bench: Bench) -> None:
+    from pyarrow import orc
+
+    file = orc.ORCFile(RawFile(source))
+    _write(file.schema, lambda: (file.read_stripe(i) for i in range(file.nstripes)), file.nrows, "orc", bench)
+
+
+def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench) -> None:
+    """Writes the rows of BATCHES, of which the file's own metadata has COUNTED so many."""
+    import pyarrow as pa
+
+    if len(schema) > bench.limits.max_columns:
+        raise Refused(reasons.too_many_columns(len(schema), bench.limits.max_columns))
+    target = portable(schema, is_text_only=bench.is_text_only)
+    names = unique_names(schema.names)
+    sheet = bench.sheet()
+    done = 0
+    for batch in batches():
+        table = pa.Table.from_batches([batch]).cast(target)
+        sheet.write(pl.DataFrame(pl.from_arrow(table.rename_columns(list(names)))))
+        done += batch.num_rows
+    if not done:
+        sheet.write(pl.DataFrame(pl.from_arrow(target.empty_table().rename_columns(list(names)))))
+    sheet.facts = {"format": kind}
+    columns = [Column(name=name, type=sql_type(field.type)) for name, field in zip(names, target, strict=True)]
+    sheet.finish(counted, columns)
+
+
+def _read_avro(source: Source, bench: Bench) -> None:
+    from stages.convert.avro import read_avro
+
+    read_avro(io.BufferedReader(RawFile(source), 1 << 20), bench)
+
+
+_OPENERS: dict[str, Callable[[Source, Bench], None]] = {
+    "parquet": _read_parquet,
+    "arrow": _read_arrow,
+    "feather": _read_arrow,
+    "stream": _read_stream,
+    "orc": _read_orc,
+    "avro": _read_avro,
+}

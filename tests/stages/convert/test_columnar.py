@@ -1,0 +1,110 @@
+"""Files that bring their schema keep it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from pipeline.model import Code
+from tests.stages.convert.conftest import Bench
+
+TABLE = pa.table(
+    {
+        "id": pa.array([1, 2, None], pa.int32()),
+        "name": pa.array(["a", None, "Größe"]).dictionary_encode(),
+        "price": pa.array([Decimal("1.50"), None, Decimal("2.25")], pa.decimal128(9, 2)),
+        "at": pa.array([dt.datetime(2024, 1, 2, 3, 4, 5)] * 3, pa.timestamp("us", "UTC")),
+        "tags": pa.array([["x", "y"], [], None]),
+        "place": pa.array([{"x": 1, "y": 2.5}, None, {"x": 3, "y": None}]),
+    }
+)
+ROWS = TABLE.to_pylist()
+
+
+def parquet() -> bytes:
+    from pyarrow import parquet
+
+    data = io.BytesIO()
+    parquet.write_table(TABLE, data, row_group_size=2)
+    return data.getvalue()
+
+
+def arrow() -> bytes:
+    data = io.BytesIO()
+    with pa.ipc.new_file(data, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+    return data.getvalue()
+
+
+def stream() -> bytes:
+    data = io.BytesIO()
+    with pa.ipc.new_stream(data, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+    return data.getvalue()
+
+
+def orc() -> bytes:
+    from pyarrow import orc
+
+    data = io.BytesIO()
+    plain = TABLE.set_column(1, "name", TABLE["name"].cast(pa.string()))
+    orc.write_table(plain, data)
+    return data.getvalue()
+
+
+def avro() -> bytes:
+    import fastavro
+
+    schema = {
+        "type": "record",
+        "name": "r",
+        "fields": [
+            {"name": "id", "type": ["null", "int"]},
+            {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+            {"name": "tags", "type": {"type": "array", "items": "string"}},
+        ],
+    }
+    data = io.BytesIO()
+    fastavro.writer(
+        data,
+        schema,
+        [{"id": 1, "day": dt.date(2024, 1, 2), "tags": ["a"]}, {"id": None, "day": dt.date(2024, 1, 3), "tags": []}],
+    )
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "make"), [("a.parquet", parquet), ("a.feather", arrow), ("a.arrows", stream), ("a.orc", orc)]
+)
+def test_the_schema_is_kept(bench: Bench, name: str, make: type) -> None:
+    done = bench.convert({name: make()})
+    assert done.types == {
+        "id": "INTEGER",
+        "name": "VARCHAR",
+        "price": "DECIMAL(9,2)",
+        "at": "TIMESTAMP WITH TIME ZONE",
+        "tags": "VARCHAR[]",
+        "place": 'STRUCT("x" BIGINT, "y" DOUBLE)',
+    }
+    assert done.frame(done.part).to_arrow().to_pylist() == ROWS
+
+
+def test_avro(bench: Bench) -> None:
+    done = bench.convert({"a.avro": avro()})
+    assert done.types == {"id": "BIGINT", "day": "DATE", "tags": "VARCHAR[]"}
+    assert done.rows == [(1, dt.date(2024, 1, 2), ["a"]), (None, dt.date(2024, 1, 3), [])]
+
+
+@pytest.mark.parametrize("make", [parquet, arrow, orc, avro])
+def test_a_damaged_one_is_rejected(bench: Bench, make: type) -> None:
+    data = make()
+    for cut in (len(data) // 2, len(data) - 3, 9):
+        done = bench.convert({"a.bin": data[:cut]})
+        assert done.member.outcome == "rejected"
+        assert done.member.reason is not None
+        assert done.member.reason.code == Code.CORRUPT
+        assert not done.results.tables

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +16,18 @@ import psutil
 import pytest
 
 from pipeline.cli import STAGES
-from pipeline.config import Command, Config, Extract
+from pipeline.config import Command, Config, Convert, Extract
 from pipeline.model import Code, JobState, Options, StageName
 from pipeline.process import Result, config_for, process
 from tests.integration.lonely_program import is_alive
 
 HERE = Path(__file__).parent
 PROGRAM = HERE / "lonely_program.py"
+MODULES = {
+    **STAGES,
+    StageName.EXTRACT: "stages.external.extract",
+    StageName.CONVERT: "tests.integration.odd_stage",  # keeps what it gets, and starts fast
+}
 
 
 @pytest.fixture
@@ -42,14 +48,16 @@ def run(tmp_path: Path, config: Config, *words: str) -> Result:
     drops = tmp_path / "drops"
     drops.mkdir(exist_ok=True)
     for number, word in enumerate(words):
-        (drops / f"{number:03}.txt").write_text(f"{word} {number}\n")
-    modules = {**STAGES, StageName.EXTRACT: "stages.external.extract"}
-    return process([drops], config, modules, Options())
+        path = drops / f"{number:03}.txt"
+        if not path.exists():  # a second run finds what the first one found
+            path.write_text(f"{word} {number}\n")
+    return process([drops], config, MODULES, Options())
 
 
 def copies(diary: Path) -> list[int]:
     """The live processes, zombies not counted, that run the program of this test; what one forks is no copy."""
-    alive = {pid for pid in psutil.pids() if is_alive(pid, str(diary))}
+    seen = {pid for pid in psutil.pids() if is_alive(pid, str(diary))}
+    alive = {pid for pid in seen if is_alive(pid, str(diary))}  # seen twice: all of these lived between the two looks
     return [pid for pid in alive if parent_of(pid) not in alive]
 
 
@@ -60,10 +68,10 @@ def parent_of(pid: int) -> int | None:
         return None
 
 
-def test_output_becomes_tables(tmp_path: Path, diary: Path) -> None:
+def test_output_becomes_members(tmp_path: Path, diary: Path) -> None:
     result = run(tmp_path, external(tmp_path / "out", diary), "ok", "ok")
     assert [job.state for job in result.summary.jobs] == [JobState.DONE, JobState.DONE]
-    assert [job.tables[0].rows for job in result.summary.jobs] == [2, 2]
+    assert [job.members.kept for job in result.summary.jobs] == [1, 1]
     assert not list(diary.iterdir())
 
 
@@ -110,6 +118,23 @@ def test_missing_program_is_said(tmp_path: Path) -> None:
     (job,) = run(tmp_path, config, "ok").summary.jobs
     assert job.reason is not None
     assert "no-such-program-here" in job.reason.text
+
+
+def test_an_external_convert_makes_tables_and_what_it_leaves_is_kept(tmp_path: Path) -> None:
+    drops = tmp_path / "drops.zip"
+    with zipfile.ZipFile(drops, "w") as archive:
+        archive.writestr("good.txt", "rows one two three")
+        archive.writestr("other.txt", "nothing for you")
+    (tmp_path / "bad.txt").write_text("refuse this")
+    argv = (sys.executable, str(HERE / "lonely_converter.py"), "{input}", "{output}")
+    command = Command(argv=argv, exit_codes={0: "done", 4: "unsupported"})
+    config = msgspec.structs.replace(config_for(tmp_path / "out"), convert=Convert(command=command))
+    modules = {**STAGES, StageName.CONVERT: "stages.external.convert"}
+    first, second = process([drops, tmp_path / "bad.txt"], config, modules, Options()).summary.jobs
+    assert (first.members.converted, first.members.kept) == (1, 1)
+    assert [(table.rows, table.source) for table in first.tables] == [(3, "drops.zip!/good.txt")]
+    assert second.reason is not None
+    assert second.reason.code is Code.UNSUPPORTED
 
 
 DRIVER = """

@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         status_code = typer.main.get_command(app).main(list(arguments), prog_name="stampmill", standalone_mode=False)
     except StampmillError as error:
-        err.print(f"[red]error:[/red] {_safe(error.message)}")
+        err.print(f"[red]error:[/red] {_safe(error.message)}", soft_wrap=True)
         return error.exit_code
     except typer.Exit as leave:
         return leave.exit_code
@@ -118,7 +118,7 @@ def process_command(
     else:
         _print_summary(result.summary, into)
     if result.interrupted:
-        err.print("Interrupted. Nothing is lost: the same command goes on where this one was.")
+        err.print("Interrupted. Nothing is lost: the same command goes on where this one was.", soft_wrap=True)
         raise typer.Exit(ExitCode.INTERRUPTED)
     raise typer.Exit(result.summary.exit_code)
 
@@ -215,7 +215,7 @@ class _PlainLines:
     def __call__(self, snapshot: Snapshot) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _PLAIN_EVERY_S
-            err.print(status.plain(snapshot, self._config), markup=False)
+            err.print(status.plain(snapshot, self._config), markup=False, soft_wrap=True)
 
 
 class _LiveContext:

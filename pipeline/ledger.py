@@ -153,10 +153,11 @@ class Ledger:
         self._insert_events([(job, upload.arrived_at, 0, None, EventKind.ARRIVED, 0, 0.0, source)])
         return job
 
-    def unfinished_at(self, path: str) -> list[tuple[int, int, int]]:
-        """Unfinished jobs (id, size, mtime_ns) that were submitted from PATH."""
+    def unfinished_at(self, path: str, options: Options) -> list[tuple[int, int, int]]:
+        """Unfinished jobs (id, size, mtime_ns) that were submitted from PATH with these OPTIONS."""
         return self._query(
-            "SELECT id, size, mtime_ns FROM job WHERE path = ? AND state IN ('waiting', 'held')", (path,)
+            "SELECT id, size, mtime_ns FROM job WHERE path = ? AND state IN ('waiting', 'held') AND options = ?",
+            (path, MSGPACK.encode(options)),
         )
 
     def waiting(self, after: int, limit: int) -> list[Job]:

@@ -5,10 +5,12 @@ The same supervisor and workers as the daemon's, with their state in DIR/.stampm
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,6 +21,7 @@ from pipeline.summary import RunSummary, summarize
 from pipeline.supervisor import Observer, Supervisor
 
 STATE_FOLDER: Final = ".stampmill"
+LINKS_FOLDER: Final = "links"  # in the state directory: to files whose names aren't UTF-8
 
 
 class Result(NamedTuple):
@@ -64,7 +67,8 @@ def process(
     with Supervisor(config, modules, observer) as supervisor:
         supervisor.on_ended = note
         found = find_files(paths, but=Path(config.paths.library))
-        wanted = list(_submit(supervisor, found, options))
+        links = Path(config.paths.state) / LINKS_FOLDER
+        wanted = list(_submit(supervisor, (_upload(one, links) for one in found), options))
         supervisor.run(until=lambda: supervisor.idle)
         interrupted = supervisor.stopping
         aliases = supervisor.aliases
@@ -87,7 +91,7 @@ def find_files(paths: Sequence[Path], but: Path) -> Iterator[Found]:
 
 
 def _walk(path: Path, name: str, skipped: Path) -> Iterator[Found]:
-    if not path.is_dir():
+    if not os.path.isdir(path):  # Path.is_dir raises where a folder above may not be searched
         yield Found(path, name)
         return
     if path.resolve() == skipped:
@@ -99,17 +103,16 @@ def _walk(path: Path, name: str, skipped: Path) -> Iterator[Found]:
         return
     for entry in entries:
         child = path / entry
-        if child.is_dir() and child.is_symlink():
+        if os.path.isdir(child) and os.path.islink(child):
             continue  # a link to a folder may lead round in a circle, and its files are found where they are
         yield from _walk(child, f"{name}/{entry}", skipped)
 
 
-def _submit(supervisor: Supervisor, found: Iterator[Found], options: Options) -> Iterator[int]:
-    """Submits what was FOUND; an unfinished job of the same unchanged file goes on instead."""
+def _submit(supervisor: Supervisor, uploads: Iterable[Upload], options: Options) -> Iterator[int]:
+    """Submits UPLOADS; an unfinished job of the same unchanged file and OPTIONS goes on instead."""
     fresh: list[tuple[str, Upload, Options]] = []
-    for number, one in enumerate(found):
-        upload = _upload(one)
-        unfinished = supervisor.ledger.unfinished_at(upload.path)
+    for number, upload in enumerate(uploads):
+        unfinished = supervisor.ledger.unfinished_at(upload.path, options)
         same = [job for job, size, mtime_ns in unfinished if (size, mtime_ns) == (upload.size, upload.mtime_ns)]
         if same:
             yield same[0]
@@ -118,7 +121,7 @@ def _submit(supervisor: Supervisor, found: Iterator[Found], options: Options) ->
     yield from supervisor.submit(fresh)
 
 
-def _upload(found: Found) -> Upload:
+def _upload(found: Found, links: Path) -> Upload:
     """The file as it is now; zeros where it can't be looked at, which intake then finds out again and explains."""
     try:
         status = found.path.stat()
@@ -128,11 +131,24 @@ def _upload(found: Found) -> Upload:
         size = status.st_size if stat.S_ISREG(status.st_mode) else 0
         mtime_ns, inode, device = status.st_mtime_ns, status.st_ino, status.st_dev
     return Upload(
-        path=os.fsdecode(os.fsencode(found.path)),
-        name=found.name,
+        path=_utf8_path(found.path, links),
+        name=os.fsencode(found.name).decode(errors="replace"),
         size=size,
         mtime_ns=mtime_ns,
         inode=inode,
         device=device,
         arrived_at=time.time(),
     )
+
+
+def _utf8_path(path: Path, links: Path) -> str:
+    """PATH where its bytes are UTF-8, else a link to it in LINKS: neither the ledger nor a message takes other text."""
+    raw = os.fsencode(path)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        link = links / hashlib.sha256(raw).hexdigest()
+        links.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to(path)
+        return str(link)

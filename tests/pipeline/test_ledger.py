@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sqlite3
@@ -377,13 +378,13 @@ class LedgerMachine(RuleBasedStateMachine):
         jobs = self.rows.jobs
         states = [row.state for row in jobs.values()]
         assert self.ledger.counts() == {state: states.count(state) for state in set(states)}
-        for path in ("/in/a.csv", "/in/b.zip"):
+        for path, wishes in itertools.product(("/in/a.csv", "/in/b.zip"), (Options(), Options(types="text"))):
             found = sorted(
                 (id, row.upload.size, row.upload.mtime_ns)
                 for id, row in jobs.items()
-                if row.upload.path == path and row.state in (JobState.WAITING, JobState.HELD)
+                if (row.upload.path, row.options) == (path, wishes) and row.state in (JobState.WAITING, JobState.HELD)
             )
-            assert sorted(self.ledger.unfinished_at(path)) == found
+            assert sorted(self.ledger.unfinished_at(path, wishes)) == found
         assert all(self.ledger.result_path(id) == row.result_path for id, row in jobs.items())
 
 

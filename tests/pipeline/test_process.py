@@ -1,0 +1,184 @@
+"""Which files a `process` run takes, and how it takes them in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pipeline.ledger import Ledger
+from pipeline.model import Options
+from pipeline.process import _submit, _upload, config_for, find_files
+
+ROOT = Path(__file__).resolve().parents[2]
+WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+
+
+@pytest.fixture
+def drops(tmp_path: Path) -> Path:
+    """A folder of folders, with a library among them."""
+    folder = tmp_path / "drops"
+    for name in ("b.csv", "a.csv", "sub/c.csv", "sub/deeper/d.csv", "library/2026-01/1-x/part-0.parquet"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return folder
+
+
+def names(*paths: Path, but: Path) -> list[str]:
+    return [found.name for found in find_files(paths, but)]
+
+
+def test_a_folder_means_every_file_in_it_by_name_but_not_the_library(drops: Path) -> None:
+    found = list(find_files([drops], drops / "library"))
+    assert [one.name for one in found] == ["drops/a.csv", "drops/b.csv", "drops/sub/c.csv", "drops/sub/deeper/d.csv"]
+    assert [one.path for one in found][2] == drops / "sub" / "c.csv"
+    assert all(one.path.is_absolute() for one in found)
+
+
+def test_files_come_in_the_order_given_and_each_once(drops: Path) -> None:
+    given = [drops / "b.csv", drops / "a.csv", drops / "b.csv", drops / "sub", drops]
+    assert names(*given, but=drops / "library") == [
+        "b.csv",
+        "a.csv",
+        "sub/c.csv",
+        "sub/deeper/d.csv",
+    ]
+
+
+def test_relative_paths_are_the_same_files(drops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(drops)
+    assert len(names(Path("a.csv"), drops / "a.csv", but=drops / "library")) == 1
+
+
+def test_the_library_is_known_through_a_link_too(drops: Path) -> None:
+    (drops.parent / "alias").symlink_to(drops / "library")
+    assert "drops/library/2026-01/1-x/part-0.parquet" not in names(drops, but=drops.parent / "alias")
+
+
+def test_links_to_files_are_files_and_links_to_folders_are_left_out(drops: Path, tmp_path: Path) -> None:
+    (drops / "sub" / "round").symlink_to(drops)
+    (drops / "sub" / "link.csv").symlink_to(drops / "a.csv")
+    (drops / "sub" / "dangling.csv").symlink_to(tmp_path / "gone")
+    assert names(drops / "sub", but=tmp_path / "library") == [
+        "sub/c.csv",
+        "sub/dangling.csv",
+        "sub/deeper/d.csv",
+        "sub/link.csv",
+    ]
+
+
+def test_a_link_to_a_folder_that_was_asked_for_is_followed(drops: Path, tmp_path: Path) -> None:
+    (tmp_path / "shortcut").symlink_to(drops / "sub")
+    assert names(tmp_path / "shortcut", but=tmp_path / "library") == ["shortcut/c.csv", "shortcut/deeper/d.csv"]
+
+
+def test_fifos_and_what_is_gone_become_jobs_that_are_refused(drops: Path, tmp_path: Path) -> None:
+    os.mkfifo(drops / "sub" / "fifo")
+    assert "sub/fifo" in names(drops / "sub", but=tmp_path)
+    assert names(tmp_path / "gone", but=tmp_path) == ["gone"]
+
+
+def test_folders_that_may_not_be_read_become_jobs_and_the_others_go_on(drops: Path) -> None:
+    """In a process of its own, since root may read everything."""
+    (drops / "closed").mkdir()
+    (drops / "closed" / "e.csv").touch()
+    (drops / "listed").mkdir()
+    (drops / "listed" / "f.csv").touch()
+    (drops / "closed").chmod(0o000)
+    (drops / "listed").chmod(0o400)  # its names can be read, and nothing about them
+    code = (
+        "import sys; from pathlib import Path; from pipeline.process import find_files\n"
+        "for found in find_files([Path(sys.argv[1])], Path('/none')): print(found.name)"
+    )
+    try:
+        run = subprocess.run(
+            [*WITHOUT_RIGHTS, sys.executable, "-c", code, drops],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        (drops / "closed").chmod(0o700)
+        (drops / "listed").chmod(0o700)
+    assert run.returncode == 0, run.stderr
+    found = run.stdout.split()
+    assert {"drops/closed", "drops/listed/f.csv", "drops/a.csv", "drops/sub/c.csv"} <= set(found)
+
+
+def test_an_upload_is_the_file_as_it_is_now(drops: Path, tmp_path: Path) -> None:
+    (found,) = find_files([drops / "a.csv"], tmp_path / "library")
+    upload = _upload(found, tmp_path / "links")
+    status = (drops / "a.csv").stat()
+    assert (upload.path, upload.name, upload.size) == (str(drops / "a.csv"), "a.csv", 5)
+    assert (upload.mtime_ns, upload.inode, upload.device) == (status.st_mtime_ns, status.st_ino, status.st_dev)
+    assert not (tmp_path / "links").exists()
+
+
+def test_what_cant_be_looked_at_is_taken_in_all_the_same(tmp_path: Path) -> None:
+    (found,) = find_files([tmp_path / "gone"], tmp_path / "library")
+    upload = _upload(found, tmp_path / "links")
+    assert (upload.size, upload.mtime_ns, upload.inode, upload.device) == (0, 0, 0, 0)
+
+
+def test_a_name_that_isnt_utf8_is_reached_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "drops").mkdir()
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/drops/caf\xe9.csv"))
+    path.write_text("a,b\n1,2\n")
+    (found,) = find_files([tmp_path / "drops"], tmp_path / "library")
+    upload, again = _upload(found, tmp_path / "links"), _upload(found, tmp_path / "links")
+    assert upload.name == "drops/caf\ufffd.csv"
+    assert upload.path.encode()
+    assert Path(upload.path).read_text() == "a,b\n1,2\n"
+    assert upload.path == again.path, "submitted again it's the same file"
+    assert (upload.inode, upload.size) == (path.stat().st_ino, 8)
+
+
+# Submitting again
+
+
+@pytest.fixture
+def run(drops: Path, tmp_path: Path) -> Any:
+    """Submits a file as `process` would; returns its job."""
+    ledger = Ledger(tmp_path / "ledger.sqlite", tmp_path)
+    supervisor = cast(Any, SimpleNamespace(ledger=ledger, submit=ledger.submit))
+
+    def submit(path: Path, options: Options | None = None) -> int:
+        uploads = (_upload(found, tmp_path / "links") for found in find_files([path], tmp_path / "library"))
+        (job,) = _submit(supervisor, uploads, options or Options())
+        return job
+
+    with closing(ledger):
+        yield submit
+
+
+def test_an_unfinished_job_of_the_same_file_goes_on(run: Any, drops: Path) -> None:
+    assert run(drops / "a.csv") == run(drops / "a.csv")
+    assert run(drops / "a.csv") != run(drops / "b.csv")
+
+
+def test_a_file_that_changed_is_another_job(run: Any, drops: Path) -> None:
+    first = run(drops / "a.csv")
+    (drops / "a.csv").write_text("longer than it was")
+    assert run(drops / "a.csv") != first
+
+
+def test_other_options_are_another_job(run: Any, drops: Path) -> None:
+    first = run(drops / "a.csv")
+    second = run(drops / "a.csv", Options(types="text"))
+    assert second != first
+    assert run(drops / "a.csv", Options(types="text")) == second
+    assert run(drops / "a.csv") == first
+
+
+def test_everything_of_a_run_lies_in_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = config_for(Path("out"))
+    assert config.paths.library == str(tmp_path / "out")
+    assert config.paths.state == str(tmp_path / "out" / ".stampmill")

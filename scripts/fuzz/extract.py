@@ -89,7 +89,6 @@ class FakeTool:
 
     def close(self) -> None:
         """Nothing runs."""
-        pass
 
 
 class FakeArchive:
@@ -126,7 +125,7 @@ class FakeArchive:
 
     def failed(self, code: int) -> None:
         """Never."""
-        return None
+        return
 
 
 def split_all(data: bytes) -> None:

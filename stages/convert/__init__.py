@@ -8,13 +8,14 @@ from stages.convert.columnar import Columnar
 from stages.convert.delimited import Delimited
 from stages.convert.json_document import JsonDocument
 from stages.convert.json_lines import JsonLines
+from stages.convert.sqlite import Sqlite
 from stages.convert.stage import Convert
 from stages.convert.workbook import Workbook
 
 
 def build(config: Config) -> Stage:
     """The convert stage of one worker."""
-    return Convert(config, (Columnar(), Workbook(), JsonLines(), JsonDocument(), Delimited()))
+    return Convert(config, (Columnar(), Sqlite(), Workbook(), JsonLines(), JsonDocument(), Delimited()))
 
 
 __all__ = ["build"]

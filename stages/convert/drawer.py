@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -10,6 +12,7 @@ class Drawer:
 
     def __init__(self, work: Path, prefix: str) -> None:
         self.work = work
+        self._prefix = prefix
         self._single = f"{prefix}.parquet"
         self._folder = f"{prefix}.d"
         self._count = 0
@@ -27,6 +30,15 @@ class Drawer:
         if not self._has_folder:
             (self.work / self._folder).mkdir()
             self._has_folder = True
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A path in work/ for what is gone afterwards."""
+        path = self.work / f"{self._prefix}.scratch"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     def settled(self, name: str) -> str:
         """Where NAME lies in the end."""

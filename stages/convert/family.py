@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -54,6 +56,10 @@ class Bench:
         """A new table; TITLE tells the tables of one file apart. It counts once it's finished."""
         self._sheets.append(Sheet(self._drawer, source or self._source, title))
         return self._sheets[-1]
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A path in work/ for a file that is gone when the context ends."""
+        return self._drawer.scratch()
 
     @property
     def tables(self) -> list[TablePart]:

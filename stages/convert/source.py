@@ -39,6 +39,11 @@ class Source:
         self.length = length
         self.path = path
 
+    @property
+    def is_whole_file(self) -> bool:
+        """Whether it's all of the file it lies in."""
+        return self.offset == 0 and os.fstat(self.descriptor).st_size == self.length
+
     def read(self, at: int, size: int) -> bytes:
         """Up to SIZE bytes at AT; fewer only at the member's end, or where the file was cut short meanwhile."""
         size = min(size, self.length - at)

@@ -6,16 +6,31 @@ from pipeline.config import Config
 from pipeline.model import Stage
 from stages.convert.columnar import Columnar
 from stages.convert.delimited import Delimited
+from stages.convert.family import Family
+from stages.convert.html_tables import HtmlTables
 from stages.convert.json_document import JsonDocument
 from stages.convert.json_lines import JsonLines
 from stages.convert.sqlite import Sqlite
 from stages.convert.stage import Convert
 from stages.convert.workbook import Workbook
+from stages.convert.xml_records import XmlRecords
+
+# Of two that are equally sure of a file, the first reads it.
+FAMILIES: tuple[Family, ...] = (
+    Columnar(),
+    Sqlite(),
+    Workbook(),
+    HtmlTables(),
+    XmlRecords(),
+    JsonLines(),
+    JsonDocument(),
+    Delimited(),
+)
 
 
 def build(config: Config) -> Stage:
     """The convert stage of one worker."""
-    return Convert(config, (Columnar(), Sqlite(), Workbook(), JsonLines(), JsonDocument(), Delimited()))
+    return Convert(config, FAMILIES)
 
 
 __all__ = ["build"]

@@ -89,13 +89,12 @@ class _Batch:
 
     def _convert(self, member: Member, source: Source) -> None:
         head = Head(PurePosixPath(member.path).suffix.lower(), source.read(0, HEAD), source.length)
-        sure, family = max(((family.sniff(head), family) for family in self._families), key=lambda pair: pair[0])
-        if not sure:
-            self._add(member, "kept")
-            return
         bench = self._bench(member.path, self._progress(member))
         try:
-            family.read(source, head, bench)
+            for family in _surest_first(self._families, head):
+                family.read(source, head, bench)
+                if bench.tables:
+                    break
         except Refused as refusal:
             bench.clear()
             self._add(member, "rejected", reason=refusal.reason, notes=tuple(bench.notes))
@@ -139,3 +138,9 @@ class _Batch:
 
     def _settled(self, part: TablePart) -> TablePart:
         return msgspec.structs.replace(part, file=self._drawer.settled(part.file))
+
+
+def _surest_first(families: Sequence[Family], head: Head) -> list[Family]:
+    """Those of FAMILIES that may read a file with this HEAD."""
+    sure = sorted(((family.sniff(head), -index) for index, family in enumerate(families)), reverse=True)
+    return [families[-index] for how_sure, index in sure if how_sure > 0]

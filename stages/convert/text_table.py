@@ -124,6 +124,8 @@ def _schema(width: int) -> dict[str, pl.DataType]:
 
 def parse(block: Block, layout: Layout) -> pl.DataFrame:
     """BLOCK's fields as text, NULL for empty ones. Columns are called "0", "1", ..."""
+    if block.frame is not None:
+        return block.frame
     schema = _schema(len(layout.names))
     if not block.rows:
         return pl.DataFrame(schema=schema)

@@ -29,7 +29,8 @@ class OddConvert:
                 _obey(_first_word(member, desk.work))
         results = Results(members=tuple(_result(member, task) for member in members))
         payload, names = pack(results, desk.work, f"{task.prefix}.list")
-        used = {member.place.file for member in members if member.place and not member.place.file.startswith("/")}
+        files = [member.place.file for member in members if member.place]
+        used = {file.split("/", 1)[0] for file in files if not file.startswith("/")}
         return Done(output=Output(payload=payload, names=(*names, *sorted(used)), files=len(members)))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import io
 import json
 import subprocess
 import sys
@@ -9,8 +11,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import fastexcel
 import pytest
+from python_calamine import CalamineWorkbook
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_samples.py"
 
@@ -19,6 +21,11 @@ def make(out: Path, *options: str) -> dict[str, bytes]:
     run = subprocess.run([sys.executable, SCRIPT, out, *options], check=True, capture_output=True, text=True)
     assert "files of" in run.stdout
     return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def sheet(book: bytes) -> list[list[object]]:
+    rows: list[list[object]] = CalamineWorkbook.from_filelike(io.BytesIO(book)).get_sheet_by_index(0).to_python()
+    return rows
 
 
 def test_the_drops_of_the_quickstart(tmp_path: Path) -> None:
@@ -34,8 +41,9 @@ def test_the_drops_of_the_quickstart(tmp_path: Path) -> None:
         zipfile.ZipFile(tmp_path / "a/cut-off.zip")
     assert len(json.loads(drops["exchange-rates.json"])) == 250
     assert all(map(json.loads, drops["web-events.ndjson"].splitlines()))
-    costs = fastexcel.read_excel(tmp_path / "a/budget.xlsx").load_sheet("Costs").to_polars()
-    assert costs["Booked on"].dtype.is_temporal()
+    head, first, *_ = sheet(drops["budget.xlsx"])
+    assert head == ["Booked on", "Department", "Item", "Amount"]
+    assert isinstance(first[0], datetime.date)
     fields = [line.count(b",") for line in drops["sensors-bad-rows.csv"].splitlines()]
     assert fields.count(5) == 8
     assert fields.count(3) == 1993
@@ -53,4 +61,4 @@ def test_mixed_files(tmp_path: Path) -> None:
         if name.endswith(".json"):
             assert json.loads(data)[0]["id"] == 1
         if name.endswith(".xlsx"):
-            assert fastexcel.read_excel(data).load_sheet(0).height
+            assert len(sheet(data)) > 1

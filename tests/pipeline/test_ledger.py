@@ -441,6 +441,18 @@ def test_the_password_goes_when_the_job_ends(ledger: Ledger, folder: Path) -> No
     assert b"tiramisu" not in b"".join(bytes(row[0]) for row in ledger._db.execute("SELECT options FROM job"))
 
 
+def test_a_start_needs_no_look_at_all_events(ledger: Ledger, folder: Path) -> None:
+    ledger.submit([(f"file:{number}", UPLOAD, Options()) for number in range(3)])
+    (last,) = ledger._db.execute("SELECT max(id) FROM event").fetchone()
+    (reserved,) = ledger._db.execute("SELECT value FROM meta WHERE key = 'event_ids'").fetchone()
+    assert int(reserved) >= last == 3
+    ledger.close()
+    with closing(open_ledger(folder)) as again:
+        again.submit([("file:9", UPLOAD, Options())])
+        (newest,) = again._db.execute("SELECT max(id) FROM event").fetchone()
+        assert newest > int(reserved)
+
+
 def test_the_boot_id_is_kept(ledger: Ledger, folder: Path) -> None:
     assert ledger.boot_id() == ""
     ledger.set_boot_id("one")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import io
 import json
 import subprocess
@@ -43,7 +43,7 @@ def test_the_drops_of_the_quickstart(tmp_path: Path) -> None:
     assert all(map(json.loads, drops["web-events.ndjson"].splitlines()))
     head, first, *_ = sheet(drops["budget.xlsx"])
     assert head == ["Booked on", "Department", "Item", "Amount"]
-    assert isinstance(first[0], datetime.date)
+    assert isinstance(first[0], dt.date)
     fields = [line.count(b",") for line in drops["sensors-bad-rows.csv"].splitlines()]
     assert fields.count(5) == 8
     assert fields.count(3) == 1993

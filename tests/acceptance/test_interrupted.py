@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.acceptance.contract import STAMPMILL, Report, process
+from tests.acceptance.contract import STAMPMILL, Report, process, stampmill
 
 FILES = 24
 ROWS = 4000
@@ -93,6 +93,19 @@ def test_a_worker_is_killed_and_the_run_goes_on(
     assert run.process.returncode == 0, stderr.decode()
     assert len(json.loads(stdout)["jobs"]) == FILES
     assert published(tmp_path) == undisturbed
+
+
+def test_the_library_answers_while_a_run_goes_on(drops: Path, tmp_path: Path) -> None:
+    run = Started(drops, tmp_path, 1)
+    run.process.send_signal(signal.SIGSTOP)  # so that it's still there when the answer comes
+    answer = stampmill(
+        "query", "SELECT count(*) AS tables FROM information_schema.tables", "--into", tmp_path, "--json"
+    )
+    assert run.process.poll() is None
+    run.process.send_signal(signal.SIGCONT)
+    run.process.communicate()
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)[0]["tables"] >= 1
 
 
 def test_ctrl_c_says_how_to_go_on(drops: Path, undisturbed: dict[str, Any], tmp_path: Path) -> None:

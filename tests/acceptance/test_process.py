@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import json
 import os
+import subprocess
+import zipfile
 from pathlib import Path
 
 import msgspec
@@ -115,6 +117,59 @@ def test_query_answers_over_the_library(drops: Path, tmp_path: Path) -> None:
     run = stampmill("query", f"SELECT sum(paid) AS paid FROM {table.name}", "--into", library, "--json", check=0)
     assert json.loads(run.stdout)
     assert "17.75" in run.stdout
+
+
+def test_a_value_is_not_changed_by_its_type(tmp_path: Path) -> None:
+    codes = tmp_path / "codes.csv"
+    codes.write_text("code,big\n01234,9223372036854775808\n5,1\n")
+    (table,) = process(codes, into=tmp_path / "library").job("codes.csv").tables
+    (part,) = (tmp_path / "library" / table.path).glob("part-*.parquet")
+    rows = pq.read_table(part).to_pylist()
+    assert [row["code"] for row in rows] == ["01234", "5"]
+    assert [int(row["big"]) for row in rows] == [9223372036854775808, 1]
+
+
+def test_types_text_leaves_every_column_as_it_was_written(drops: Path, tmp_path: Path) -> None:
+    run = stampmill(
+        "process", drops / "people.csv", "--into", tmp_path / "library", "--types", "text", "--json", check=0
+    )
+    (table,) = msgspec.json.decode(run.stdout, type=Report).job("people.csv").tables
+    assert {column.type for column in table.columns} == {"VARCHAR"}
+    (part,) = (tmp_path / "library" / table.path).glob("part-*.parquet")
+    assert pq.read_table(part).column("paid").to_pylist() == ["10.50", "7.25"]
+
+
+def test_many_small_files_of_one_header_share_a_table(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "days.zip", "w") as archive:
+        for day in range(200):
+            archive.writestr(f"day-{day:03}.csv", f"day,visits\n{day},{day * 3}\n")
+    (table,) = process(tmp_path / "days.zip", into=tmp_path / "library").job("days.zip").tables
+    assert table.rows == 200
+    rows = [
+        row
+        for part in sorted((tmp_path / "library" / table.path).glob("part-*.parquet"))
+        for row in pq.read_table(part).to_pylist()
+    ]
+    assert {(row["_file"].rpartition("/")[2], row["visits"]) for row in rows} == {
+        (f"day-{day:03}.csv", day * 3) for day in range(200)
+    }
+
+
+@pytest.mark.needs("7zz")
+def test_a_password_opens_and_is_not_kept(drops: Path, tmp_path: Path) -> None:
+    library, secret = tmp_path / "library", "correct horse battery"
+    made = tmp_path / "closed.zip"
+    subprocess.run(
+        ["7zz", "a", f"-p{secret}", "-mem=AES256", made, drops / "people.csv"], check=True, capture_output=True
+    )
+    refused = process(made, into=library, check=3).job("closed.zip")
+    assert refused.reason is not None
+    assert (refused.state, refused.reason.code) == ("failed", "encrypted")
+    (tmp_path / "password").write_text(secret + "\n")
+    run = stampmill("process", made, "--into", library, "--password-file", tmp_path / "password", "--json", check=0)
+    assert msgspec.json.decode(run.stdout, type=Report).job("closed.zip").tables[0].rows == 2
+    kept = [path for path in library.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert kept == []
 
 
 @pytest.mark.parametrize("arguments", [(), ("--into", "x"), ("no-such-file", "--into", "x"), ("--no-such-option",)])

@@ -10,8 +10,11 @@ from stages.convert.family import Family
 from stages.convert.html_tables import HtmlTables
 from stages.convert.json_document import JsonDocument
 from stages.convert.json_lines import JsonLines
+from stages.convert.log_lines import LogLines
+from stages.convert.mailbox import Mailbox
 from stages.convert.sqlite import Sqlite
 from stages.convert.stage import Convert
+from stages.convert.telegram_export import TelegramExport
 from stages.convert.workbook import Workbook
 from stages.convert.xml_records import XmlRecords
 
@@ -22,9 +25,12 @@ FAMILIES: tuple[Family, ...] = (
     Workbook(),
     HtmlTables(),
     XmlRecords(),
+    TelegramExport(),
     JsonLines(),
     JsonDocument(),
+    Mailbox(),
     Delimited(),
+    LogLines(),
 )
 
 

@@ -54,6 +54,7 @@ class Engine:
         if table is None or table.num_rows != texts.count:
             return None
         found = _Found()
+        found.objects = texts.count  # each record is one
         for column, shape in zip(table.columns, shapes.values(), strict=True):
             found.take_fields(column, shape)
         if not found.accounts_for(tokens):
@@ -110,7 +111,8 @@ class _Found:
     """What the engine's columns hold, to be held against the tokens of the source."""
 
     def __init__(self) -> None:
-        self.fields = self.strings = self.booleans = self.nulls_in_lists = self.fractions = 0
+        self.objects = self.lists = self.fields = self.strings = self.booleans = self.nulls_in_lists = 0
+        self.fractions = 0
         self.largest = 0.0
 
     def take_fields(self, column: Any, shape: Shape) -> None:
@@ -122,9 +124,11 @@ class _Found:
     def _take(self, array: Any, shape: Shape) -> None:
         name = shape.kind.name
         if name == "struct":
+            self.objects += len(array) - array.null_count
             for child, (_name, field) in zip(array.flatten(), shape.fields, strict=True):
                 self.take_fields(child, field)
         elif shape.items is not None:
+            self.lists += len(array) - array.null_count
             items = array.flatten()
             self.nulls_in_lists += items.null_count
             self._take(items, shape.items)
@@ -138,7 +142,10 @@ class _Found:
             self.strings += len(array) - array.null_count
 
     def accounts_for(self, tokens: json_marks.Tokens) -> bool:
-        """Whether every key, string, word and fraction counted is in the columns as what it is."""
+        """Whether every object, list, key, string, word and fraction counted is in the columns as what it is. (A key
+        that was never seen before shows unless all of its values are null.)"""
+        if tokens.objects != self.objects or tokens.lists != self.lists:
+            return False
         if tokens.colons != self.fields + tokens.nulls - self.nulls_in_lists:
             return False
         if tokens.strings != tokens.colons + self.strings or tokens.booleans != self.booleans:

@@ -18,10 +18,12 @@ _MOST_EXPONENTS = 20_000  # in a block; each is looked at by itself
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """How many of each stand outside strings: colons (keys), string ends, true or false, null; numbers with a point or
-    an exponent, and those of them that end in a point and zeros. `is_sure` is False where there is too much to count.
-    """
+    """How many of each stand outside strings: objects, lists, colons (keys), string ends, true or false, null; numbers
+    with a point or an exponent, and those of them that end in a point and zeros. `is_sure` is False where there is too
+    much to count."""
 
+    objects: int
+    lists: int
     colons: int
     strings: int
     booleans: int
@@ -47,6 +49,8 @@ def count_tokens(data: bytes) -> Tokens:
     is_sure = not has_exponents or _size(exponents) - booleans <= _MOST_EXPONENTS
     bare = _bare_exponents(array, positions(exponents, len(array))) if has_exponents and is_sure else 0
     return Tokens(
+        objects=_size(bits(array, ord("{")) & outside),
+        lists=_size(bits(array, ord("[")) & outside),
         colons=_size(bits(array, ord(":")) & outside),
         strings=_size(quotes) // 2,
         booleans=booleans,

@@ -139,7 +139,7 @@ class _Outline:
 
     def __init__(self) -> None:
         self._colons: list[int] = []
-        self._commas: list[int] = []
+        self.commas: list[int] = []
         self._depth = 0
         self._is_inside = False
         self.end = 0  # the position of its last bracket, once that was seen
@@ -157,13 +157,35 @@ class _Outline:
         stop = int(closed[0]) if closed.size else len(marks)
         level = marks[:stop][depths[:stop] == 1]
         self._colons.extend((at + level[array[level] == ord(":")]).tolist())
-        self._commas.extend((at + level[array[level] == ord(",")]).tolist())
+        self.commas.extend((at + level[array[level] == ord(",")]).tolist())
         self._depth = int(depths[-1]) if depths.size else self._depth
         self.end = at + int(marks[stop]) if closed.size else 0
 
     def named(self, source: Source) -> Iterator[Value]:
         """The values, by the keys before their colons."""
-        for colon, stop in zip(self._colons, [*self._commas, self.end], strict=False):
+        for colon, stop in zip(self._colons, [*self.commas, self.end], strict=False):
             start = max(0, colon - _KEY)
             match = _STRING_AT_END.search(source.read(start, colon - start))
             yield Value(match[1].decode("utf-8", "replace") if match else "", colon + 1, stop)
+
+
+def places(source: Source, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the elements of the list of objects at START (its bracket) up to END lie. Raises CutOff."""
+    outline = _Outline()
+    at = start
+    while at < end and not outline.end:
+        piece = source.read(at, min(PIECE, end - at))
+        while piece.endswith(b"\\") and at + len(piece) < end:
+            piece = piece[:-1]
+        if not piece:
+            raise CutOff
+        outline.take(piece, at)
+        at += len(piece)
+    if not outline.end:
+        raise CutOff
+    begins = [start + 1, *(comma + 1 for comma in outline.commas)]
+    for begin, stop in zip(begins, [*outline.commas, outline.end], strict=True):
+        head = source.read(begin, 4096)
+        blanks = len(head) - len(head.lstrip())
+        if begin + blanks < stop:
+            yield begin + blanks, stop

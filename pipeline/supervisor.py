@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from pipeline import charges, disk, process_tools, recovery
+from pipeline import charges, disk, observe, process_tools, recovery
 from pipeline.charges import Death, Verdict
 from pipeline.config import Config
 from pipeline.dispatcher import Sends
@@ -31,7 +31,6 @@ from pipeline.model import (
     Retry,
     Snapshot,
     StageName,
-    StageSnapshot,
     Taken,
     Upload,
 )
@@ -365,36 +364,7 @@ class Supervisor:
 
     def snapshot(self) -> Snapshot:
         """The pipeline as it is now."""
-        return Snapshot(
-            at=time.time(),
-            started_at=self._started_at,
-            stages=tuple(self._stage_snapshot(stage) for stage in StageName),
-            waiting=max(0, self._unfinished - len(self._scheduler.jobs)),
-            running=len(self._scheduler.jobs),
-            done=self._tally[JobState.DONE],
-            failed=self._tally[JobState.FAILED],
-            duplicates=self._tally[JobState.DUPLICATE],
-            paused=self._scheduler.paused,
-        )
-
-    def _stage_snapshot(self, stage: StageName) -> StageSnapshot:
-        state, worker = self._scheduler.stages[stage], self._workers[stage]
-        entry = worker.black_box.read()
-        batch = state.in_hand.get(entry.batch)
-        return StageSnapshot(
-            stage=stage,
-            up=state.ready,
-            queued=len(state.queue),
-            queued_bytes=state.queue.bytes,
-            in_hand=len(state.in_hand),
-            doing=batch.job.upload.name if batch else "",
-            done_bytes=entry.done_bytes if batch else 0,
-            batch_bytes=(batch.bytes or batch.job.upload.size) if batch else 0,
-            since_at=entry.started_at if batch else 0.0,
-            finished=state.finished,
-            busy_s=state.busy_s,
-            restarts=worker.restarts,
-        )
+        return observe.take(self._scheduler, self._workers, self._tally, self._unfinished, self._started_at)
 
     # Taking up and winding down
 

@@ -61,7 +61,7 @@ def test_the_library_is_known_through_a_link_too(drops: Path) -> None:
     (drops.parent / "alias").symlink_to(drops / "library")
     assert "drops/library/2026-01/1-x/part-0.parquet" not in names(drops, but=drops.parent / "alias")
     (drops.parent / "way").symlink_to(drops)
-    assert names(drops.parent / "way", but=drops / "library")[-1] == "way/sub/deeper/d.csv"
+    assert len(names(drops.parent / "way", but=drops / "library")) == 4
 
 
 def test_links_to_files_are_files_and_links_to_folders_are_left_out(drops: Path, tmp_path: Path) -> None:

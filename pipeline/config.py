@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -80,6 +81,10 @@ class Convert(msgspec.Struct, frozen=True, kw_only=True):
     """How tables are made."""
 
     max_columns: int = 20_000
+    max_rows: int = 0  # of one table; 0 for any number
+    formats: tuple[str, ...] = ()  # the families that are read (delimited, json, workbook, ...); none named: all
+    on_reject: Literal["keep", "fail"] = "keep"  # a file with bad records: its good ones are kept, or it's refused
+    types: dict[str, str] = {}  # by column name: VARCHAR, BIGINT, DOUBLE, DATE, or how dates are written (%d/%m/%Y)
     command: Command | None = None  # a program that converts in place of the built-in
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from importlib.metadata import entry_points
+
 from pipeline.config import Config
 from pipeline.model import Stage
 from stages.convert.columnar import Columnar
@@ -14,14 +17,18 @@ from stages.convert.log_lines import LogLines
 from stages.convert.mailbox import Mailbox
 from stages.convert.sqlite import Sqlite
 from stages.convert.stage import Convert
+from stages.convert.statistics import Statistics
 from stages.convert.telegram_export import TelegramExport
 from stages.convert.workbook import Workbook
 from stages.convert.xml_records import XmlRecords
+
+GROUP = "stampmill.convert"  # entry points of this name are families from elsewhere
 
 # Of two that are equally sure of a file, the first reads it.
 FAMILIES: tuple[Family, ...] = (
     Columnar(),
     Sqlite(),
+    Statistics(),
     Workbook(),
     HtmlTables(),
     XmlRecords(),
@@ -36,7 +43,18 @@ FAMILIES: tuple[Family, ...] = (
 
 def build(config: Config) -> Stage:
     """The convert stage of one worker."""
-    return Convert(config, FAMILIES)
+    return Convert(config, (*_added(), *FAMILIES))
 
 
-__all__ = ["build"]
+def _added() -> list[Family]:
+    """The families that other packages bring: each entry point names a class without arguments."""
+    families: list[Family] = []
+    for point in entry_points(group=GROUP):
+        try:
+            families.append(point.load()())
+        except Exception:
+            logging.getLogger(__name__).exception("the table format %s can't be loaded and is left out", point.name)
+    return families
+
+
+__all__ = ["FAMILIES", "GROUP", "build"]

@@ -138,7 +138,7 @@ def _read(plan: Plan, source: Source, bench: Bench) -> None:
             skip = 0
             bench.progress(chunk.at + len(chunk.raw))
 
-    table = TextTable(plan.layout, sheet, blocks, is_text_only=bench.is_text_only)
+    table = TextTable(plan.layout, sheet, blocks, bench)
     columns, totals = table.scan()
     sheet.facts = {**plan.facts, "blank_lines": totals.blank, "null_words": table.null_words()}
     sheet.finish(totals.read, columns)

@@ -54,7 +54,7 @@ class Bench:
 
     def sheet(self, title: str = "", source: str = "") -> Sheet:
         """A new table; TITLE tells the tables of one file apart. It counts once it's finished."""
-        self._sheets.append(Sheet(self._drawer, source or self._source, title))
+        self._sheets.append(Sheet(self._drawer, source or self._source, title, self.limits.max_rows))
         return self._sheets[-1]
 
     def scratch(self) -> AbstractContextManager[Path]:

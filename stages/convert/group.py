@@ -170,7 +170,7 @@ class _GroupTable:
         """Makes the table."""
         paths = [file.member.path for file in self._group.files]
         sheet = self._bench.sheet(_stem(paths), _folder(paths))
-        table = TextTable(self._plan.layout, sheet, self._blocks, is_text_only=self._bench.is_text_only)
+        table = TextTable(self._plan.layout, sheet, self._blocks, self._bench)
         columns, totals = table.scan()
         sheet.facts = {
             **self._plan.facts,

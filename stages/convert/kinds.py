@@ -244,6 +244,13 @@ def settle(kind: Kind) -> Kind:
     return msgspec.structs.replace(kind, has_empty=False, whole=0) if kind.has_empty or kind.whole else kind
 
 
+def pinned_kind(word: str) -> Kind:
+    """The kind that a configuration's WORD asks for; a column that it doesn't hold gets a wider one all the same."""
+    if word.startswith("%"):
+        return Kind("date", word)
+    return {"BIGINT": INTEGER, "DOUBLE": DOUBLE, "DATE": DATE}.get(word.upper(), TEXT)
+
+
 def sql_type(kind: Kind) -> str:
     """KIND in DuckDB's words."""
     if kind.name == "decimal":

@@ -50,6 +50,24 @@ def too_many_columns(found: int, most: int) -> Reason:
     )
 
 
+def too_many_rows(most: int) -> Reason:
+    """A table of more rows than the configuration allows, MOST."""
+    return Reason(
+        code=Code.TOO_LARGE,
+        text=f"A table in it has more than the {most:,} rows that are allowed.",
+        next_step="Split it into smaller files, or ask whoever runs this service to raise the limit.",
+    )
+
+
+def bad_records(count: int) -> Reason:
+    """COUNT records don't fit, where the configuration wants none."""
+    return Reason(
+        code=Code.MALFORMED,
+        text=f"{count:,} of its records don't fit their table, and files with such records are refused here.",
+        next_step="Mend the records and send the file again; its bytes are kept as they came.",
+    )
+
+
 def too_large(what: str, next_step: str) -> Reason:
     """More than is held at once: WHAT is."""
     return Reason(code=Code.TOO_LARGE, text=f"The file can't be taken: {what}.", next_step=next_step)

@@ -27,6 +27,10 @@ ROW_GROUP = 512 * 1024
 _WAITING = 1  # frames between reading and writing
 
 
+class TooManyRows(Exception):
+    """A table has more rows than it may."""
+
+
 class WriteFailed(OSError):
     """The disk refused a Parquet file."""
 
@@ -119,8 +123,9 @@ class _Stream:
 class Sheet:
     """One table in the making: rows, rejects, and what was decided about its source."""
 
-    def __init__(self, drawer: Drawer, source: str, title: str = "") -> None:
+    def __init__(self, drawer: Drawer, source: str, title: str = "", most_rows: int = 0) -> None:
         self._drawer = drawer
+        self._most_rows = most_rows
         self._source = source
         self._title = title
         self._name = drawer.new()
@@ -133,8 +138,15 @@ class Sheet:
         self.part: TablePart | None = None  # once it's finished
 
     def write(self, frame: pl.DataFrame) -> None:
-        """Adds rows; every frame has the same schema."""
+        """Adds rows; every frame has the same schema. Raises TooManyRows."""
+        if self._most_rows and self._file.rows + frame.height > self._most_rows:
+            raise TooManyRows
         self._file.write(frame)
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has so far."""
+        return self._file.rows
 
     def reject(self, record: RejectedRecord) -> None:
         """Keeps a record that can't be a row."""

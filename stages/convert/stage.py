@@ -14,6 +14,7 @@ from stages.convert import reasons
 from stages.convert.drawer import Drawer
 from stages.convert.family import Bench, Family, Head, Refused
 from stages.convert.group import find_groups, read_group
+from stages.convert.sheet import TooManyRows
 from stages.convert.source import Files, Source, open_source
 from stages.handover import FileList, Member, MemberResult, Results, TablePart, pack, unpack
 
@@ -27,7 +28,11 @@ class Convert:
 
     def __init__(self, config: Config, families: Sequence[Family]) -> None:
         self._limits = config.convert
-        self._families = families
+        wanted = set(config.convert.formats)
+        self._families = [family for family in families if not wanted or family.name in wanted]
+
+        plain = config.convert.on_reject == "keep" and not config.convert.max_rows
+        self._may_group = plain and any(family.name == "delimited" for family in self._families)
 
     def run(self, task: Task, desk: Desk) -> Generator[Closed, None, Done]:
         """Converts the members of TASK's file list."""
@@ -36,7 +41,7 @@ class Convert:
         try:
             batch = _Batch(task, desk, files, self._limits, self._families)
             members = unpack(task.payload, FileList, desk.work).members
-            if not task.alone:
+            if not task.alone and self._may_group:
                 batch.take_groups(members)
             for member in members:
                 batch.take(member)
@@ -91,16 +96,26 @@ class _Batch:
         head = Head(PurePosixPath(member.path).suffix.lower(), source.read(0, HEAD), source.length)
         bench = self._bench(member.path, self._progress(member))
         try:
-            for family in _surest_first(self._families, head):
-                family.read(source, head, bench)
-                if bench.tables:
-                    break
+            self._read(source, head, bench)
         except Refused as refusal:
             bench.clear()
             self._add(member, "rejected", reason=refusal.reason, notes=tuple(bench.notes))
             return
         self._tables.extend(bench.tables)
         self._add(member, "converted" if bench.tables else "kept", notes=tuple(bench.notes))
+
+    def _read(self, source: Source, head: Head, bench: Bench) -> None:
+        """Makes tables of SOURCE by the first family that can. Raises Refused."""
+        try:
+            for family in _surest_first(self._families, head):
+                family.read(source, head, bench)
+                if bench.tables:
+                    break
+        except TooManyRows as error:
+            raise Refused(reasons.too_many_rows(self._limits.max_rows)) from error
+        rejected = sum(part.rejected for part in bench.tables)
+        if rejected and self._limits.on_reject == "fail":
+            raise Refused(reasons.bad_records(rejected))
 
     def _bench(self, path: str, progress: Callable[[int], None]) -> Bench:
         is_text_only = self._task.options.types == "text"

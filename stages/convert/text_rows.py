@@ -41,7 +41,7 @@ def write_rows(
             yield Block(b"", len(good), len(part), rejects, frame=_frame(good, len(names)))
 
     layout = Layout(unique_names(names), b",", None)
-    table = TextTable(layout, sheet, blocks, is_text_only=bench.is_text_only)
+    table = TextTable(layout, sheet, blocks, bench)
     columns, _totals = table.scan()
     sheet.facts = {**(facts or {}), "null_words": table.null_words()}
     sheet.finish(counted, columns)

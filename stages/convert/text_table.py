@@ -15,7 +15,8 @@ import polars as pl
 from pipeline.model import Column
 from stages.convert.blocks import Block
 from stages.convert.columns import typed
-from stages.convert.kinds import NULL, TEXT, Kind, settle, sql_type
+from stages.convert.family import Bench
+from stages.convert.kinds import NULL, TEXT, Kind, pinned_kind, settle, sql_type
 from stages.convert.sheet import Sheet
 
 _EMPTY = [""]  # what is NULL, in quotes or not
@@ -47,12 +48,11 @@ class Totals(msgspec.Struct):
 class TextTable:
     """A table being made of the blocks that BLOCKS gives, anew for each scan."""
 
-    def __init__(self, layout: Layout, sheet: Sheet, blocks: Blocks, *, is_text_only: bool) -> None:
+    def __init__(self, layout: Layout, sheet: Sheet, blocks: Blocks, bench: Bench) -> None:
         self._layout = layout
         self._sheet = sheet
         self._blocks = blocks
-        nothing = [TEXT if is_text_only else NULL] * len(layout.names)
-        self._kinds: list[Kind] = nothing if is_text_only or not layout.kinds else list(layout.kinds)
+        self._kinds = _first_kinds(layout, bench)
         self._has_files = False
 
     def scan(self) -> tuple[list[Column], Totals]:
@@ -115,6 +115,15 @@ class TextTable:
             self._has_files = True
             columns.append(block.files.alias(FILE))
         return pl.DataFrame(columns)
+
+
+def _first_kinds(layout: Layout, bench: Bench) -> list[Kind]:
+    """What is known of the columns' kinds before they are read: by what's asked for, then by a first look."""
+    if bench.is_text_only:
+        return [TEXT] * len(layout.names)
+    kinds = layout.kinds or (NULL,) * len(layout.names)
+    pinned = {name.casefold(): pinned_kind(word) for name, word in bench.limits.types.items()}
+    return [pinned.get(name.casefold(), kind) for name, kind in zip(layout.names, kinds, strict=True)]
 
 
 @lru_cache(maxsize=64)

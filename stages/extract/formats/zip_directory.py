@@ -78,6 +78,8 @@ def _end_at(blob: Blob, tail: bytes, at: int, start: int) -> Directory | None:
         begins, shift, size = offset, 0, end - offset  # its size is wrong, or a signature lies behind it
     if shift < 0 and not (disk or first_disk):
         return None
+    if shift > 0 and blob.pread(4, 0) == b"PK\3\4":
+        return None  # the table of a zip stored within this one, whose own table is lost
     return Directory(begins, size, count, shift, volumes=bool(disk or first_disk))
 
 

@@ -47,6 +47,13 @@ def saved(folder: Path, name: str, data: bytes) -> Path:
     return path
 
 
+class Unseekable:
+    """A file that can't go back, so that sizes come behind the data."""
+
+    def __init__(self, buffer: io.BytesIO) -> None:
+        self.write, self.flush = buffer.write, buffer.flush
+
+
 def mixture() -> bytes:
     """A zip with everything in it: small and large members, a tar in a gz, a zip in a tar, a gz, a bad entry."""
     inner_zip = make_zip([(f"z{i}.csv", rows(50, i)) for i in range(7)])

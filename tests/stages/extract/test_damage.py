@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.stages.extract.archives import make_tar, make_zip, rows, saved
+from tests.stages.extract.archives import Unseekable, make_tar, make_zip, rows, saved
 from tests.stages.extract.conftest import Runner
 
 FILES = [(f"{i}.csv", rows(2000, i)) for i in range(5)]
@@ -28,6 +29,25 @@ def test_a_zip_without_its_table_of_contents(run: Runner, tmp_path: Path) -> Non
     job = run(saved(tmp_path, "x.zip", data[: data.index(b"PK\1\2")]))
     assert job.good() == {f"x.zip!/{name}": content for name, content in FILES}
     assert job.bad() == {"x.zip": "truncated"}
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_streamed_zip_cut_short(run: Runner, tmp_path: Path, method: int) -> None:
+    inner = make_zip([("inner.csv", rows(30))], zipfile.ZIP_STORED)
+    files = [*FILES[:2], ("nested.zip", inner), FILES[2]]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(Unseekable(buffer), "w", method) as archive:  # type: ignore[arg-type]
+        for name, content in files:
+            archive.writestr(name, content)
+    data = buffer.getvalue()
+    whole = data[: data.index(b"PK\1\2", data.index(FILES[2][0].encode()))]
+    for cut, missing in ((whole, set()), (whole[:-2000], {"x.zip!/2.csv": "truncated"}.items())):
+        path = saved(tmp_path, "x.zip", cut)
+        job = run(path)
+        assert job.bad() == {"x.zip": "truncated", **dict(missing)}
+        assert job.good()["x.zip!/nested.zip!/inner.csv"] == rows(30)
+        assert [job.good()[f"x.zip!/{name}"] for name, _ in FILES[:2]] == [content for _, content in FILES[:2]]
+        assert run(path, batch={"files": 1}, abandon_every=1).table() == job.table()
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])

@@ -1,0 +1,13 @@
+"""Intake as it is, in a worker that obeys tests.crash.trouble."""
+
+from __future__ import annotations
+
+from pipeline.config import Config
+from pipeline.model import Stage
+from stages import intake
+from tests.crash.trouble import Wrapped
+
+
+def build(config: Config) -> Stage:
+    """As every stage module has it."""
+    return Wrapped("intake", intake.build(config))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
+
 from pipeline.errors import StampmillError
 from pipeline.model import Options, StageName
 from pipeline.process import config_for, process
 
+STOP_TIMEOUT_S = 600.0  # longer than any test waits: what stops sooner wasn't stopped by it
 MODULES = dict.fromkeys(StageName, "tests.integration.small_stage")
 
 
@@ -16,7 +19,8 @@ def main() -> int:
     """Runs it; the exit status is 0, 1 with an error's sentence on stderr, or 130 when it was interrupted."""
     into, *paths = map(Path, sys.argv[1:])
     try:
-        result = process(paths, config_for(into), MODULES, Options())
+        config = msgspec.structs.replace(config_for(into), stop_timeout_s=STOP_TIMEOUT_S)
+        result = process(paths, config, MODULES, Options())
     except StampmillError as error:
         sys.stderr.write(f"{error.message}\n")
         return 1

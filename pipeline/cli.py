@@ -6,24 +6,24 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
 from typer.exceptions import TyperException
 
-from pipeline import __version__, status
+from pipeline import __version__
 from pipeline.config import Config
 from pipeline.errors import ExitCode, StampmillError, UsageError
 from pipeline.model import JobState, Options, Snapshot, StageName
 from pipeline.process import config_for, process
 from pipeline.summary import JobSummary, RunSummary
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
 
 STAGES: Final = {
     StageName.INTAKE: "stages.intake",
@@ -40,8 +40,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
+
+
+# rich is imported where something is drawn, which is after the workers have been started: they are what one waits for.
+
+
+@cache
+def out() -> Console:
+    """Where data goes."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+@cache
+def err() -> Console:
+    """Where words go."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -49,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         status_code = typer.main.get_command(app).main(list(arguments), prog_name="stampmill", standalone_mode=False)
     except StampmillError as error:
-        err.print(f"[red]error:[/red] {_safe(error.message)}", soft_wrap=True)
+        err().print(f"[red]error:[/red] {_safe(error.message)}", soft_wrap=True)
         return error.exit_code
     except typer.Exit as leave:
         return leave.exit_code
@@ -74,12 +91,16 @@ def _usage(error: TyperException) -> int:
 
 def _safe(value: object) -> str:
     """VALUE as it may be put into markup and shown on a terminal."""
+    from rich.markup import escape
+
+    from pipeline import status
+
     return escape(status.shown(str(value)))
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        out.print(f"stampmill {__version__}")
+        out().print(f"stampmill {__version__}")
         raise typer.Exit
 
 
@@ -111,14 +132,14 @@ def process_command(
     options = Options(password=_password(password_file), types=_types(types))
     _require_present(paths)
     config = config_for(into)
-    with _progress(config) as observer:
+    with _Progress(config) as observer:
         result = process(paths, config, STAGES, options, observer=observer)
     if as_json:
         sys.stdout.write(msgspec.json.encode(result.summary).decode() + "\n")
     else:
         _print_summary(result.summary, into)
     if result.interrupted:
-        err.print("Interrupted. Nothing is lost: the same command goes on where this one was.", soft_wrap=True)
+        err().print("Interrupted. Nothing is lost: the same command goes on where this one was.", soft_wrap=True)
         raise typer.Exit(ExitCode.INTERRUPTED)
     raise typer.Exit(result.summary.exit_code)
 
@@ -133,6 +154,8 @@ def query_command(
 
     Example: stampmill query "SELECT count(*) FROM orders" --into ~/tables
     """
+    from rich.table import Table
+
     from pipeline import catalogue
 
     answer = catalogue.query(into, sql)
@@ -145,7 +168,7 @@ def query_command(
         table.add_column(_safe(name), no_wrap=True)
     for row in answer.rows:
         table.add_row(*("" if value is None else _safe(value) for value in row))
-    out.print(table)
+    out().print(table)
 
 
 @app.command("doctor")
@@ -165,9 +188,9 @@ def doctor_command(
     else:
         for check in checks:
             style = {"pass": "green", "warn": "yellow", "fail": "red"}[check.level]
-            out.print(f"[{style}]{check.level:4}[/{style}]  {_safe(check.what)}: {_safe(check.found)}")
+            out().print(f"[{style}]{check.level:4}[/{style}]  {_safe(check.what)}: {_safe(check.found)}")
             if check.mend:
-                out.print(f"      {_safe(check.mend)}")
+                out().print(f"      {_safe(check.mend)}")
     if any(check.level is doctor.Level.FAIL for check in checks):
         raise typer.Exit(ExitCode.FAILURE)
 
@@ -194,45 +217,42 @@ def _require_present(paths: Sequence[Path]) -> None:
             raise UsageError(problem=f"{path} doesn't exist.")
 
 
-class _LiveView:
-    """Draws each snapshot in place, on a terminal."""
-
-    def __init__(self, live: Live, config: Config) -> None:
-        self._live = live
-        self._config = config
-
-    def __call__(self, snapshot: Snapshot) -> None:
-        self._live.update(status.render(snapshot, self._config, err.width), refresh=True)
-
-
-class _PlainLines:
-    """Prints a line now and then, off a terminal."""
+class _Progress:
+    """Shows snapshots while a run lasts: drawn in place on a terminal, else a plain line now and then."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._next = time.monotonic() + _PLAIN_EVERY_S
+        self._live: Live | None = None
+        self._next_line_at = time.monotonic() + _PLAIN_EVERY_S
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live is not None:
+            self._live.stop()
 
     def __call__(self, snapshot: Snapshot) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + _PLAIN_EVERY_S
-            err.print(status.plain(snapshot, self._config), markup=False, soft_wrap=True)
+        if sys.stderr.isatty():
+            self._draw(snapshot)
+        elif time.monotonic() >= self._next_line_at:
+            self._print_line(snapshot)
 
+    def _draw(self, snapshot: Snapshot) -> None:
+        from rich.live import Live
 
-class _LiveContext:
-    def __init__(self, config: Config) -> None:
-        self._live = Live(console=err, auto_refresh=False, transient=True)
-        self._config = config
+        from pipeline import status
 
-    def __enter__(self) -> _LiveView:
-        self._live.__enter__()
-        return _LiveView(self._live, self._config)
+        if self._live is None:
+            self._live = Live(console=err(), auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(status.render(snapshot, self._config, err().width), refresh=True)
 
-    def __exit__(self, *exception: Any) -> None:
-        self._live.__exit__(*exception)
+    def _print_line(self, snapshot: Snapshot) -> None:
+        from pipeline import status
 
-
-def _progress(config: Config) -> AbstractContextManager[_LiveView | _PlainLines]:
-    return _LiveContext(config) if err.is_terminal else nullcontext(_PlainLines(config))
+        self._next_line_at = time.monotonic() + _PLAIN_EVERY_S
+        err().print(status.plain(snapshot, self._config), markup=False, soft_wrap=True)
 
 
 def _print_summary(summary: RunSummary, into: Path) -> None:
@@ -241,11 +261,13 @@ def _print_summary(summary: RunSummary, into: Path) -> None:
 
 
 def _print_job(job: JobSummary, into: Path) -> None:
-    out.print(f"[bold]{_safe(job.name)}[/bold]  job {job.job}: {_state_words(job)}")
+    out().print(f"[bold]{_safe(job.name)}[/bold]  job {job.job}: {_state_words(job)}")
     if job.reason:
-        out.print(f"  {_safe(job.reason.text)} {_safe(job.reason.next_step)} ({job.reason.code})")
+        out().print(f"  {_safe(job.reason.text)} {_safe(job.reason.next_step)} ({job.reason.code})")
     if not job.tables:
         return
+    from rich.table import Table
+
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     for name, justify in (("table", "left"), ("rows", "right"), ("rejected", "right"), ("columns", "right")):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
@@ -253,7 +275,7 @@ def _print_job(job: JobSummary, into: Path) -> None:
     for one in job.tables:
         source = one.source.removeprefix(job.name).removeprefix("!/")
         table.add_row(_safe(one.name), f"{one.rows:,}", f"{one.rejected:,}", str(len(one.columns)), _safe(source))
-    out.print(table)
+    out().print(table)
 
 
 def _state_words(job: JobSummary) -> str:

@@ -64,7 +64,7 @@ def process(
         if on_ended:
             on_ended(job)
 
-    with Supervisor(config, modules, observer) as supervisor:
+    with Supervisor(config, modules, observer, start_early=True) as supervisor:
         supervisor.on_ended = note
         found = find_files(paths, but=Path(config.paths.library))
         links = Path(config.paths.state) / LINKS_FOLDER

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -62,20 +62,21 @@ def _make_durably(folder: Path, mode: int) -> None:
         os.close(descriptor)
 
 
-def end_orphans(config: Config, stage: StageName) -> list[int]:
-    """Ends every process that is left of STAGE (an orphaned worker, or a tool that outlived it); returns their ids.
+def end_orphans(config: Config, stages: Sequence[StageName]) -> list[int]:
+    """Ends every process that is left of STAGES (an orphaned worker, or a tool that outlived it); returns their ids.
 
-    Only the supervisor calls this, for a stage without a live worker: whoever holds its lock or carries its mark then
-    is an orphan. The mark finds those that have closed the lock's descriptor.
+    Only the supervisor calls this, for stages without a live worker: whoever holds their locks or carries their marks
+    then is an orphan. The mark finds those that have closed the lock's descriptor.
     """
-    path = Path(config.paths.state) / "locks" / f"{stage.title}.lock"
-    mark = process_tools.stage_mark(config.paths.state, stage.title)
+    paths = [Path(config.paths.state) / "locks" / f"{stage.title}.lock" for stage in stages]
+    marks = {process_tools.stage_mark(config.paths.state, stage.title) for stage in stages}
     ended: list[int] = []
     deadline = time.monotonic() + _ORPHAN_WAIT_S
     while time.monotonic() < deadline:
-        left = tools.marked(mark)
-        if not _is_free(path):
-            left += process_tools.holders(path)
+        left = tools.marked(marks)
+        for path in paths:
+            if not _is_free(path):
+                left += process_tools.holders(path)
         if not left:
             break
         for pid in left:

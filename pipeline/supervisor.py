@@ -40,6 +40,7 @@ from pipeline.watchdog import Watchdog
 from pipeline.work import Batch, Changes, Equal, EventKind, Job
 from pipeline.workers import LocalWorker, make_workers
 
+_START_ORDER: Final = (StageName.CONVERT, StageName.EXTRACT, StageName.INTAKE, StageName.STORE)
 _BACKLOG: Final = 512  # waiting jobs that one SELECT brings into memory
 _HOUSEKEEPING_S: Final = 1.0
 _SNAPSHOT_S: Final = 0.25
@@ -53,10 +54,18 @@ class Supervisor:
     """Runs the pipeline over one state directory.
 
     `modules` names, a stage, the module whose `build(config)` makes it. Use it as a context manager: entering takes
-    the state directory's lock and recovers what was left; leaving ends the workers.
+    the state directory's lock and recovers what was left; leaving ends the workers. With `start_early` they get ready
+    while that goes on.
     """
 
-    def __init__(self, config: Config, modules: Mapping[StageName, str], observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        modules: Mapping[StageName, str],
+        observer: Observer | None = None,
+        *,
+        start_early: bool = False,
+    ) -> None:
         self._config = config
         self._library = Path(config.paths.library)
         self._observer = observer
@@ -67,6 +76,8 @@ class Supervisor:
         self._loaded_up_to = 0
         self._nothing_waiting = False
         self._sweep_due = False
+        self._started = False
+        self._start_early = start_early
         self._oom_kills = process_tools.oom_kills()
         self._next_housekeeping = 0.0
         self._next_snapshot = 0.0
@@ -85,15 +96,17 @@ class Supervisor:
     def _open(self, stack: contextlib.ExitStack) -> None:
         stack.callback(self._selector.close)
         stack.callback(os.close, recovery.prepare(self._config))
-        for stage in StageName:
-            recovery.end_orphans(self._config, stage)
+        recovery.end_orphans(self._config, list(StageName))
+        self._workers = make_workers(self._modules, self._config, self._selector)
+        stack.callback(self._kill_workers)
+        if self._start_early:
+            self.start()
         self._ledger = Ledger(self._config.paths.ledger, self._config.paths.work)
         stack.callback(self._ledger.close)
         recovery.forget_after_reboot(self._config, self._ledger)
         self._ledger.hold_none()
         self._unfinished = self._ledger.unfinished()
         self._scheduler = Scheduler(self._config, self._ledger.next_batch)
-        self._workers = make_workers(self._modules, self._config, self._selector)
         self._watchdog = Watchdog(self._config)
         self._signals = SignalInbox(self._selector)
         stack.callback(self._signals.close)
@@ -141,15 +154,17 @@ class Supervisor:
         """The process id of STAGE's live worker."""
         return self._workers[stage].pid
 
-    def run(self, until: Callable[[], bool]) -> None:
-        """Starts the workers and turns the loop until UNTIL says so, or a signal stops it."""
-        for worker in self._workers.values():
-            worker.start()
-        process_tools.tune_garbage_collection()
-        self.run_on(until)
+    def start(self) -> None:
+        """Starts the workers, unless they have been; the one that takes longest to get ready first."""
+        if not self._started:
+            self._started = True
+            for stage in sorted(self._workers, key=_START_ORDER.index):
+                self._workers[stage].start()
 
-    def run_on(self, until: Callable[[], bool]) -> None:
-        """Turns the loop of a supervisor that runs until UNTIL says so, or a signal stops it."""
+    def run(self, until: Callable[[], bool]) -> None:
+        """Turns the loop until UNTIL says so, or a signal stops it."""
+        self.start()
+        process_tools.tune_garbage_collection()
         while not until() and not self.stopping:
             self.turn()
         if self.stopping:
@@ -219,7 +234,7 @@ class Supervisor:
         for worker in self._workers.values():
             if worker.pid is None:
                 if not self.stopping and self._scheduler.clock >= worker.due_at:
-                    recovery.end_orphans(self._config, worker.stage)
+                    recovery.end_orphans(self._config, [worker.stage])
                     worker.start()
             elif worker.is_dead():
                 for report in worker.receive():
@@ -374,11 +389,10 @@ class Supervisor:
         dispatched = {(batch.id, batch.attempt): batch for batch in batches if batch.state is BatchState.DISPATCHED}
         self._scheduler.restore(batches)
         for worker in self._workers.values():
-            entry = worker.black_box.read()
+            entry = worker.left_behind
             ran = dispatched.get((entry.batch, entry.attempt))
             if ran is not None and ran.stage is worker.stage:
                 self._judge(ran, charges.orphan(ran, entry), "the supervisor ended while it ran", entry.member)
-            worker.black_box.end()
         self._commit()
         self._sweep()
 
@@ -401,6 +415,13 @@ class Supervisor:
             self._scheduler.clock = time.monotonic()
             self._reap()
             self._commit()
+
+    def _kill_workers(self) -> None:
+        """Whatever happened, no worker outlives us."""
+        for worker in self._workers.values():
+            if worker.pid is not None:
+                worker.kill("the end of the run")
+                worker.bury()
 
     def _end_workers(self) -> None:
         self._signals.stops = max(1, self._signals.stops)

@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import IO, Final
-
-import psutil
+from typing import IO, TYPE_CHECKING, Final
 
 from pipeline import process_tools
+
+if TYPE_CHECKING:
+    import psutil
 
 MARK: Final = "STAMPMILL_STAGE"  # environment variable by which a tool's descendants are known, whatever they close
 _LAST_WORDS_BYTES: Final = 4096
@@ -65,6 +66,8 @@ class Tool:
 
     def memory_bytes(self) -> int:
         """What it and everything it started hold in memory."""
+        import psutil  # where a tool runs; most workers never start one
+
         total = 0
         for process in self._family():
             with contextlib.suppress(psutil.Error):
@@ -83,9 +86,13 @@ class Tool:
 
     def _family(self) -> list[psutil.Process]:
         """It and all else below this worker: only one program runs at a time, and orphans come to us (a subreaper)."""
+        import psutil
+
         return list(psutil.Process().children(recursive=True))
 
     def _end_descendants(self) -> None:
+        import psutil
+
         left = [process for process in self._family() if process.pid != self.pid or self._killed]
         for process in left:
             with contextlib.suppress(psutil.Error):
@@ -123,15 +130,15 @@ def start(
     return Tool(popen, errors)
 
 
-def marked(mark: str) -> list[int]:
-    """The processes of this user, zombies not counted, that were started with MARK in their environment."""
-    wanted = f"{MARK}={mark}".encode()
+def marked(marks: Collection[str]) -> list[int]:
+    """The processes of this user, zombies not counted, that were started with one of MARKS in their environment."""
+    wanted = {f"{MARK}={mark}".encode() for mark in marks}
     found = []
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
         try:
-            if wanted in (process / "environ").read_bytes().split(b"\0"):
+            if wanted.intersection((process / "environ").read_bytes().split(b"\0")):
                 found.append(int(process.name))
         except OSError:
             continue

@@ -35,6 +35,8 @@ class LocalWorker:
     def __init__(self, stage: StageName, module: str, config: Config, selector: selectors.BaseSelector) -> None:
         self.stage = stage
         self.black_box = BlackBox(Path(config.paths.state) / "run" / f"{stage.title}.box")
+        self.left_behind = self.black_box.read()  # what ran when the supervisor before us ended
+        self.black_box.end()
         self.log = Path(config.paths.state) / "log" / f"{stage.title}.log"
         self.restarts = -1
         self.killed_for = ""  # why we killed it

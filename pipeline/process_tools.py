@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -42,6 +43,18 @@ def tune_garbage_collection() -> None:
 def open_lock(path: Path) -> int:
     """A descriptor of the lock file PATH, made if it isn't there. Not locked, not inherited."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def open_shared_lock(path: Path) -> int:
+    """A descriptor of the lock file PATH that any user of this host may lock. An existing one is opened for reading
+    only, which is enough to lock it: the kernel refuses more for another's file in a sticky folder."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with contextlib.suppress(PermissionError):
+            os.fchmod(descriptor, 0o666)  # whatever the umask
+        return descriptor
 
 
 def try_lock(descriptor: int) -> bool:

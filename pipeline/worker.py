@@ -41,6 +41,8 @@ from pipeline.messages import (
 )
 from pipeline.model import Closed, Code, Outcome, Reason, Reject, Retry, Stage, StageName, Task
 
+_SHORT_S: Final = 0.001  # of work; a longer batch is reported at once
+_SHORT_BYTES: Final = 256 * 1024  # of an upload, that make for a short batch
 _FLUSH_S: Final = 0.002  # short batches are reported together, but not later than this
 _DISK_RETRY_S: Final = 2.0
 _MAX_TROUBLE: Final = 16_000  # characters of a traceback, its end being what tells
@@ -81,7 +83,7 @@ class WorkerDesk:
     @contextlib.contextmanager
     def alone(self, program: Path) -> Iterator[None]:
         """Holds the host-wide lock of PROGRAM's real path; waiting for it counts as progress, being nobody's fault."""
-        descriptor = process_tools.open_lock(process_tools.program_lock(program))
+        descriptor = process_tools.open_shared_lock(process_tools.program_lock(program))
         waited = 0
         while not process_tools.try_lock(descriptor):
             waited += 1
@@ -171,32 +173,37 @@ class WorkerLoop:
         task, busy_s = running.task, running.unreported_s
         running.unreported_s = 0.0
         seq = task.next_seq + running.closed - 1
-        self._report(BatchClosed(task.batch, task.attempt, seq, closed, busy_s))
+        self._report(BatchClosed(task.batch, task.attempt, seq, closed, busy_s), time.perf_counter())
         self._flush()
 
     def _finish(self, running: _Running, outcome: Outcome, trouble: str, now: float) -> None:
-        """Reports the end, short batches together; new orders are looked for as often as that."""
+        """Reports the end, and looks for new orders; a few very short batches are reported together."""
         self._running = None
-        task = running.task
+        task, busy_s = running.task, running.unreported_s
         trouble = trouble[-_MAX_TROUBLE:]
-        self._report(Finished(task.batch, task.attempt, outcome, running.started_at, running.unreported_s, trouble))
-        if now - self._oldest_report > _FLUSH_S or not self._waiting:
+        self._report(Finished(task.batch, task.attempt, outcome, running.started_at, busy_s, trouble), now)
+        if busy_s > _SHORT_S or now - self._oldest_report > _FLUSH_S or not self._next_is_short():
             self._black_box.end()
             self._flush()
             self._receive(block=False)
+
+    def _next_is_short(self) -> bool:
+        """Whether a batch waits that won't hold back what is still to be reported."""
+        return bool(self._waiting) and self._waiting[0].task.upload.size < _SHORT_BYTES
 
     def _os_error(self, error: OSError) -> tuple[Outcome | None, str]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return Retry(after_s=_DISK_RETRY_S, text="no space left on the disk", needs_bytes=1), ""
         if error.errno in (errno.EIO, errno.EROFS):
-            self._report(DiskFailed(str(error.filename or self._desk.work), error.strerror or str(error)))
+            failed = DiskFailed(str(error.filename or self._desk.work), error.strerror or str(error))
+            self._report(failed, time.perf_counter())
             self._flush()
             return Retry(after_s=_DISK_RETRY_S, text=str(error)), ""
         return _bug(error, traceback.format_exc())
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: Report, now: float) -> None:
         if not self._reports:
-            self._oldest_report = time.perf_counter()
+            self._oldest_report = now
         self._reports.append(report)
 
     def _flush(self) -> None:

@@ -170,7 +170,6 @@ def test_a_death_is_an_event_and_says_what_ran(bench: Bench) -> None:
     assert (entry.batch, entry.attempt, entry.member, entry.done_bytes) == (task.batch, 1, 3, 30)
 
 
-@pytest.mark.xfail(reason="reports wait for the next batch, however long it takes")
 def test_a_finished_batch_is_told_though_a_long_one_follows(bench: Bench) -> None:
     worker = bench.ready()
     short, long = bench.task(), bench.task("convert-hold")
@@ -323,7 +322,6 @@ def test_what_isnt_wanted_any_more_is_stopped_where_it_is(bench: Bench) -> None:
     assert not (bench.config.paths.work / f"{waiting.prefix}-last").exists()
 
 
-@pytest.mark.xfail(reason="reports wait for the next batch, however long it takes")
 def test_told_to_stop_it_finishes_what_it_has_in_hand_and_no_more(bench: Bench) -> None:
     worker = bench.ready()
     task, later = bench.task("convert-hold"), bench.task()

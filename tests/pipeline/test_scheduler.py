@@ -403,7 +403,8 @@ class Mill:
             if not new:
                 continue
             assert state.ready
-            assert state.name >= self.paused_before, "work handed out for which there's no disk"
+            refusals = all(state.in_hand[id].job.failure for id in new)  # these make room, whatever the disk
+            assert state.name >= self.paused_before or refusals, "work handed out for which there's no disk"
             assert len(state.in_hand) <= state.window
             assert len(state.in_hand) <= MIN_WINDOW or state.in_hand_bytes <= self.config.batch.bytes
             if any(batch.is_suspect for batch in state.in_hand.values()):

@@ -65,6 +65,11 @@ class Delimited:
             try:
                 _read(plan, source, bench)
                 return
+            except encoding.Misjudged as misjudged:
+                bench.clear()
+                found = misjudged.encoding
+                facts = {**plan.facts, "encoding": found.codec, "encoding_confidence": found.confidence}
+                plan = msgspec.structs.replace(plan, encoding=found, facts=facts)
             except StandInTaken as clash:
                 bench.clear()
                 taken |= {clash.mark}
@@ -88,7 +93,7 @@ def make_plan(source: Source, head: Head) -> Plan | None:
 def make_plan_of(text: bytes) -> Plan | None:
     """How to read TEXT, which is UTF-8 or isn't planned for here."""
     found = encoding.detect(text, is_whole=True)
-    return _plan_of(text, found, is_whole=True) if found == Encoding("utf-8") else None
+    return _plan_of(text, found, is_whole=True) if found is not None and found.codec == "utf-8" else None
 
 
 def _plan_of(text: bytes, found: Encoding, *, is_whole: bool) -> Plan | None:
@@ -134,6 +139,7 @@ def _read(plan: Plan, source: Source, bench: Bench) -> None:
         skip = plan.skip
         for chunk in encoding.chunks(source, plan.encoding, CHUNK, plan.written.line_end):
             chunk.text = plan.normal.apply(chunk.text)
+            sheet.repaired += chunk.strays
             yield from splitter.blocks(chunk, skip)
             skip = 0
             bench.progress(chunk.at + len(chunk.raw))

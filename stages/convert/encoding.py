@@ -9,9 +9,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from stages.convert import legacy
 from stages.convert.source import Source
 
 HEAD = 256 * 1024
+LONGEST_LINE = 128 * 1024 * 1024
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -27,6 +29,19 @@ class Encoding(msgspec.Struct, frozen=True):
     codec: str
     bom: int = 0
     confidence: float = 1.0
+    is_proven: bool = True  # False where only ASCII was seen, which most encodings share
+
+
+class Misjudged(Exception):
+    """What follows is in another ENCODING than the first bytes, all ASCII, suggested."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__(encoding.codec)
+        self.encoding = encoding
+
+
+class LineTooLong(Exception):
+    """A line is longer than is held at once."""
 
 
 def detect(head: bytes, *, is_whole: bool) -> Encoding | None:
@@ -39,8 +54,8 @@ def detect(head: bytes, *, is_whole: bool) -> Encoding | None:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, is_whole)
     except UnicodeDecodeError:
-        return _legacy(head)
-    return Encoding("utf-8")
+        return _mostly_utf8(head) or _legacy(head)
+    return Encoding("utf-8", is_proven=not head.isascii())
 
 
 def _by_zeros(head: bytes) -> Encoding | None:
@@ -53,11 +68,22 @@ def _by_zeros(head: bytes) -> Encoding | None:
     return None
 
 
+def _mostly_utf8(head: bytes) -> Encoding | None:
+    """UTF-8 where most lines that could tell are valid: no other encoding's text is, but by rare chance."""
+    lines = [line for line in head.split(b"\n") if not line.isascii()]
+    valid = sum(map(is_utf8, lines))
+    return Encoding("utf-8", confidence=round(valid / len(lines), 2)) if valid * 2 > len(lines) else None
+
+
 def _legacy(head: bytes) -> Encoding | None:
-    controls = sum(head.count(bytes((byte,))) for byte in (*range(1, 9), *range(14, 27), *range(28, 32)))
+    controls = len(head) - len(head.translate(None, _CONTROLS))
     if controls > len(head) // 200:
         return None
-    return Encoding("cp1252", confidence=0.5)
+    found = legacy.guess(head)
+    return Encoding(found.codec, confidence=found.confidence)
+
+
+_CONTROLS = bytes((*range(1, 9), *range(14, 27), *range(28, 31)))
 
 
 class Chunk(msgspec.Struct):
@@ -73,6 +99,7 @@ class Chunk(msgspec.Struct):
     is_last: bool
     codec: str = "utf-8"
     line_end: bytes = b"\n"  # what ends lines in raw; in text it's always a line feed, once it's normal
+    strays: int = 0  # lines with bytes that have no meaning in the encoding
 
     def tail(self, start: int, lines: Lines) -> Chunk:
         """What's left from START of text on, which is a line's start."""
@@ -83,7 +110,7 @@ class Chunk(msgspec.Struct):
         """This chunk and the one that follows, as one."""
         text = self.text + after.text
         raw = text if self.raw is self.text and after.raw is after.text else self.raw + after.raw
-        return Chunk(text, raw, self.at, self.line, after.is_last, self.codec, self.line_end)
+        return Chunk(text, raw, self.at, self.line, after.is_last, self.codec, self.line_end, after.strays)
 
 
 class Lines:
@@ -131,7 +158,8 @@ def _raw_line_ends(raw: bytes, mark: bytes) -> npt.NDArray[np.int64]:
 
 
 def chunks(source: Source, encoding: Encoding, size: int, line_end: bytes = b"\n") -> Iterator[Chunk]:
-    """SOURCE in chunks of about SIZE raw bytes, cut after a LINE_END. At least one chunk, even if empty."""
+    """SOURCE in chunks of about SIZE raw bytes, cut after a LINE_END. At least one chunk, even if empty.
+    Raises Misjudged and LineTooLong."""
     at, line, rest = encoding.bom, 1, b""
     while True:
         read = source.read(at + len(rest), size)
@@ -140,9 +168,13 @@ def chunks(source: Source, encoding: Encoding, size: int, line_end: bytes = b"\n
         cut = len(raw) if is_last else _last_line_end(raw, line_end.decode().encode(encoding.codec))
         if cut or is_last:
             whole = raw[:cut] if cut < len(raw) else raw
+            _check_guess(whole, encoding)
             text = to_utf8(whole, encoding.codec)
-            yield Chunk(text, whole, at, line, is_last, encoding.codec, line_end)
+            strays = 0 if encoding.codec == "utf-8" and text is whole else _stray_lines(whole, encoding.codec)
+            yield Chunk(text, whole, at, line, is_last, encoding.codec, line_end, strays)
             line += text.count(line_end)
+        elif len(raw) > LONGEST_LINE:
+            raise LineTooLong
         if is_last:
             return
         at, rest = at + cut, raw[cut:]
@@ -159,19 +191,26 @@ def _last_line_end(raw: bytes, mark: bytes) -> int:
 def to_utf8(raw: bytes, codec: str) -> bytes:
     """RAW as UTF-8; a stray byte that has no meaning in CODEC is read as cp1252 or Latin-1 would."""
     if codec == "utf-8":
-        if raw.isascii():
-            return raw
-        try:
-            raw.decode()
-        except UnicodeDecodeError:
-            return raw.decode("utf-8", "stampmill.stray").encode()
-        return raw
+        return raw if is_utf8(raw) else raw.decode("utf-8", "stampmill.stray").encode()
     return raw.decode(codec, "stampmill.stray").encode("utf-8", "replace")
+
+
+def is_utf8(raw: bytes) -> bool:
+    """Whether RAW is valid UTF-8."""
+    if raw.isascii():
+        return True
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _stray(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
+    if error.encoding.lower().startswith(("utf-16", "utf-32")):
+        return "\ufffd", error.end
     byte = error.object[error.start : error.start + 1]
     try:
         return byte.decode("cp1252"), error.start + 1
@@ -180,3 +219,32 @@ def _stray(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("stampmill.stray", _stray)
+
+
+def _stray_lines(raw: bytes, codec: str) -> int:
+    """How many lines of RAW hold bytes that have no meaning in CODEC."""
+    try:
+        raw.decode(codec)
+    except UnicodeDecodeError:
+        if codec.startswith(("utf-16", "utf-32")):
+            return 1
+        return sum(1 for line in raw.split(b"\n") if not _is_valid(line, codec))
+    return 0
+
+
+def _is_valid(line: bytes, codec: str) -> bool:
+    try:
+        line.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _check_guess(raw: bytes, encoding: Encoding) -> None:
+    """Raises Misjudged where ENCODING was guessed from ASCII alone and RAW, further on, says otherwise."""
+    if encoding.is_proven or encoding.codec != "utf-8" or raw.isascii():
+        return
+    lines = [line for line in raw.split(b"\n") if not line.isascii()]
+    if sum(map(is_utf8, lines)) * 2 < len(lines):
+        found = legacy.guess(b"\n".join(lines)[:HEAD] + b"\n")
+        raise Misjudged(Encoding(found.codec, 0, found.confidence))

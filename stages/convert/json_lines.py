@@ -14,6 +14,7 @@ from stages.convert.family import Bench, Head, Refused
 from stages.convert.json_engine import Texts
 from stages.convert.json_rows import NOT_JSON, RowBlock, RowTable, decode, joined
 from stages.convert.source import Source
+from stages.handover import TablePart
 
 CHUNK = 16 * 1024 * 1024
 _SUFFIXES = (".ndjson", ".jsonl", ".ldjson", ".jsonlines")
@@ -38,11 +39,19 @@ class JsonLines:
         found = encoding.detect(head.data, is_whole=head.is_whole)
         if found is None:
             raise Refused(reasons.corrupt("its name says lines of JSON, but its bytes aren't text"))
-        part = RowTable(lambda: _blocks(source, found, bench), bench).read({"encoding": found.codec})
+        try:
+            part = _read(source, found, bench)
+        except encoding.Misjudged as misjudged:
+            bench.clear()
+            part = _read(source, misjudged.encoding, bench)
         if part is None:
             raise Refused(reasons.no_records("it has only blank lines"))
         if not part.rows:
             raise Refused(reasons.corrupt("not one of its lines is JSON"))
+
+
+def _read(source: Source, found: Encoding, bench: Bench) -> TablePart | None:
+    return RowTable(lambda: _blocks(source, found, bench), bench).read({"encoding": found.codec})
 
 
 def _is_object(line: bytes) -> bool:

@@ -88,11 +88,19 @@ class LogLines:
         found = encoding.detect(head.data, is_whole=head.is_whole)
         if found is None:
             raise Refused(reasons.corrupt("its name says text, but its bytes aren't"))
-        known = _known(head)
-        if known is None:
-            _write_lines(source, found, bench)
-        else:
-            _write_entries(known, source, found, bench)
+        try:
+            _write(source, head, found, bench)
+        except encoding.Misjudged as misjudged:
+            bench.clear()
+            _write(source, head, misjudged.encoding, bench)
+
+
+def _write(source: Source, head: Head, found: Encoding, bench: Bench) -> None:
+    known = _known(head)
+    if known is None:
+        _write_lines(source, found, bench)
+    else:
+        _write_entries(known, source, found, bench)
 
 
 def _known(head: Head) -> Format | None:

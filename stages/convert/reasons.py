@@ -59,6 +59,15 @@ def too_many_rows(most: int) -> Reason:
     )
 
 
+def line_too_long() -> Reason:
+    """A text with a line that isn't held at once."""
+    return Reason(
+        code=Code.TOO_LARGE,
+        text="A line in it has more than 128 MB, so it's hardly a table of lines.",
+        next_step="Check how it was exported, and send it with shorter lines; its bytes are kept as they came.",
+    )
+
+
 def bad_records(count: int) -> Reason:
     """COUNT records don't fit, where the configuration wants none."""
     return Reason(

@@ -12,6 +12,7 @@ from pipeline.config import Convert as Limits
 from pipeline.model import Closed, Desk, Done, Output, Reason, Task
 from stages.convert import reasons
 from stages.convert.drawer import Drawer
+from stages.convert.encoding import LineTooLong
 from stages.convert.family import Bench, Family, Head, Refused
 from stages.convert.group import find_groups, read_group
 from stages.convert.sheet import TooManyRows
@@ -111,6 +112,8 @@ class _Batch:
                 family.read(source, head, bench)
                 if bench.tables:
                     break
+        except LineTooLong as error:
+            raise Refused(reasons.line_too_long()) from error
         except TooManyRows as error:
             raise Refused(reasons.too_many_rows(self._limits.max_rows)) from error
         rejected = sum(part.rejected for part in bench.tables)

@@ -157,4 +157,5 @@ def _task(batch: Batch) -> Task:
         failure=job.failure,
         crashed=mark.crashed,
         alone=mark.alone,
+        bytes=batch.bytes,
     )

@@ -207,6 +207,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     extract that goes on after a restart, `next_seq` the number of the next batch it closes (seq 0 is the upload's
     own). `publish` asks store to publish the job with this batch; `failure` to publish just that reason.
     `crashed` names member numbers that are to be rejected as `crashed` unread; `alone` asks to take members singly.
+    `bytes` is what the batch holds.
     """
 
     job: int
@@ -215,15 +216,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     seq: int
     stage: StageName
     attempt: int
-    payload: bytes
+    payload: Payload
     upload: Upload
     options: Options
-    checkpoint: bytes = b""
+    checkpoint: Payload = b""
     next_seq: int = 1
     publish: bool = False
     failure: Reason | None = None
     crashed: tuple[int, ...] = ()
     alone: bool = False
+    bytes: int = 0
 
     @property
     def prefix(self) -> str:

@@ -42,7 +42,7 @@ from pipeline.messages import (
 from pipeline.model import Closed, Code, Outcome, Reason, Reject, Retry, Stage, StageName, Task
 
 _SHORT_S: Final = 0.001  # of work; a longer batch is reported at once
-_SHORT_BYTES: Final = 256 * 1024  # of an upload, that make for a short batch
+_SHORT_BYTES: Final = 256 * 1024  # of a batch and its upload, that make for short work
 _FLUSH_S: Final = 0.002  # short batches are reported together, but not later than this
 _DISK_RETRY_S: Final = 2.0
 _MAX_TROUBLE: Final = 16_000  # characters of a traceback, its end being what tells
@@ -189,7 +189,10 @@ class WorkerLoop:
 
     def _next_is_short(self) -> bool:
         """Whether a batch waits that won't hold back what is still to be reported."""
-        return bool(self._waiting) and self._waiting[0].task.upload.size < _SHORT_BYTES
+        if not self._waiting:
+            return False
+        task = self._waiting[0].task
+        return max(task.bytes, task.upload.size) < _SHORT_BYTES
 
     def _os_error(self, error: OSError) -> tuple[Outcome | None, str]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -113,7 +113,7 @@ static int below(const char *path) {
     return root_length && !strncmp(path, root, root_length) && (path[root_length] == '/' || !path[root_length]);
 }
 
-static const char *relative(const char *path) { return path[root_length] ? path + root_length + 1 : ""; }
+static const char *relative(const char *path) { return path[root_length] ? path + root_length + 1 : "."; }
 
 /* The full path of NAME in FOLDER, its folder's links resolved but not its own; 0 where that isn't below the root. */
 static int full_path(int folder, const char *name, char *out) {

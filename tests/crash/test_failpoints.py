@@ -97,7 +97,7 @@ LIBRARY = [
     *both("store", "rename", f"{_MONTH}/*", 1, 2, 5),
     *both("store", "dirsync", _MONTH, 1, 4),
     *both("store", "dirsync", ".incoming", 1),
-    *both("store", "dirsync", "", 1),
+    *both("store", "dirsync", ".", 1),
     *both("store", "rmdir", _STAGED, 1),
 ]
 

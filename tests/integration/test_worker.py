@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import pytest
 
 from pipeline import process_tools, recovery
@@ -170,9 +171,14 @@ def test_a_death_is_an_event_and_says_what_ran(bench: Bench) -> None:
     assert (entry.batch, entry.attempt, entry.member, entry.done_bytes) == (task.batch, 1, 3, 30)
 
 
+def large(task: Task) -> Task:
+    """TASK, as if its batch held so much that nobody would expect it to be short."""
+    return msgspec.structs.replace(task, bytes=1 << 20)
+
+
 def test_a_finished_batch_is_told_though_a_long_one_follows(bench: Bench) -> None:
     worker = bench.ready()
-    short, long = bench.task(), bench.task("convert-hold")
+    short, long = bench.task(), large(bench.task("convert-hold"))
     os.mkfifo(gate_of(long.upload))
     bench.send(worker, short, long)
     with gate_of(long.upload).open("wb"):
@@ -324,7 +330,7 @@ def test_what_isnt_wanted_any_more_is_stopped_where_it_is(bench: Bench) -> None:
 
 def test_told_to_stop_it_finishes_what_it_has_in_hand_and_no_more(bench: Bench) -> None:
     worker = bench.ready()
-    task, later = bench.task("convert-hold"), bench.task()
+    task, later = bench.task("convert-hold"), large(bench.task())
     gate = gate_of(task.upload)
     os.mkfifo(gate)
     bench.send(worker, task, later)

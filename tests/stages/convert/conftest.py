@@ -94,6 +94,7 @@ class Bench:
             packed += data
         (self.work / f"{self.count}.pack").write_bytes(packed)
         payload, _ = pack(FileList(members=tuple(made)), self.work, f"{self.count}.in.list")
+        (self.work / f"{self.count}.payload").write_bytes(payload)
         return self.run(self.task(payload, types, **more))
 
     def task(self, payload: bytes, types: str = "auto", **more: Any) -> Task:
@@ -114,9 +115,11 @@ class Bench:
     def run(self, task: Task) -> Converted:
         desk = FakeDesk(self.work)
         running = build(self.config).run(task, desk)
-        with pytest.raises(StopIteration) as ended:
+        try:
             next(running)
-        return Converted(self.work, ended.value.value, desk)
+        except StopIteration as ended:
+            return Converted(self.work, ended.value, desk)
+        raise AssertionError("convert yields no batches")
 
     def csv(self, data: bytes, name: str = "a.csv", **options: Any) -> Converted:
         return self.convert({name: data}, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,14 +26,19 @@ class FakeDesk:
         self.work = work
         self.library = work
         self.told: list[tuple[int, int]] = []
+        self.tool: subprocess.Popen[bytes] | None = None
 
     def progress(self, member: int, done_bytes: int) -> None:
         self.told.append((member, done_bytes))
 
     def start_tool(
-        self, argv: Sequence[str], *, cwd: Path | None = None, stdin: int | IO[bytes] | None = None
+        self, argv: Sequence[str], *, cwd: Path | None = None, stdin: int | IO[bytes] | None = None, **_: object
     ) -> ToolProcess:
-        return cast(ToolProcess, subprocess.Popen(argv, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE))
+        """As the worker's: from the main thread, and one at a time."""
+        assert threading.current_thread() is threading.main_thread()
+        assert self.tool is None or self.tool.returncode is not None
+        self.tool = subprocess.Popen(argv, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        return cast(ToolProcess, self.tool)
 
 
 @dataclass

@@ -75,11 +75,11 @@ class Scripted:
     def members(self) -> Iterator[split.Listed]:
         return iter(self.listed)
 
-    def unpack(self, without: str | None) -> Words:
+    def unpack(self, without: str | None, aside: object) -> Words:
         left_out = Path(without).read_text().split() if without else []
         data = b""
         for index, (one, content) in enumerate(zip(self.listed, self.contents, strict=True)):
-            if one.raw not in left_out:
+            if one.name not in left_out:
                 data += content[: len(content) // 2] if index in self.broken else content
         return Words(data)
 
@@ -99,7 +99,7 @@ def test_the_splitter_gives_each_member_its_own_bytes(
 ) -> None:
     names = [f"n{i}" for i in range(len(contents))]
     members = [
-        split.Listed(name, name, len(data), zlib.crc32(data) if summed else None)
+        split.Listed(name, name.encode(), len(data), zlib.crc32(data) if summed else None)
         for name, data in zip(names, contents, strict=True)
     ]
     broken = {index for index in broken if index < len(contents) and len(contents[index]) > 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -187,6 +188,26 @@ def test_nested(run: Runner, tree: Path) -> None:
         f"o.zip!/{at}!/{name}": data for at in ("x.7z", "t.tar!/y.7z") for name, data in FILES.items()
     }
     assert run.left_over(job) == set()
+
+
+def test_programs_run_one_at_a_time_however_archives_are_nested(run: Runner, tree: Path) -> None:
+    inner = rar(tree, "i.rar").read_bytes()
+    outer = tree.parent / "outer"
+    outer.mkdir()
+    saved(outer, "a.7z", zz(tree, "a.7z").read_bytes())
+    saved(
+        outer, "b.tar.gz", make_tar([("big.bin", os.urandom(5_000_000)), ("i.rar", inner), ("z.csv", rows(50))], "w:gz")
+    )
+    saved(outer, "c.csv", rows(100_000))
+    big = os.urandom(9_000_000)
+    for archive in (
+        zz(outer, "o.7z"),
+        saved(tree.parent, "o.tar.xz", make_tar([("i.rar", inner), ("big.bin", big), ("a.7z", inner)], "w:xz")),
+    ):
+        undisturbed = run(archive)
+        assert undisturbed.bad() == {}
+        assert sum(name.endswith("/z.csv") for name in undisturbed.good()) == (3 if archive.name == "o.7z" else 2)
+        assert run(archive, batch={"files": 3}, abandon_every=1).table() == undisturbed.table()
 
 
 def test_links_in_archives_of_tools(run: Runner, tree: Path) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import queue
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,42 @@ class ParquetFile:
         self._path.unlink(missing_ok=True)
 
 
+class _Line:
+    """Frames on their way from one thread to another: a bounded line that can be closed, for any number of takers."""
+
+    def __init__(self, most: int) -> None:
+        self._frames: deque[pl.DataFrame] = deque()
+        self._most = most
+        self._is_closed = False
+        self._changed = threading.Condition()
+
+    def put(self, frame: pl.DataFrame) -> None:
+        """Adds FRAME when there's room."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._frames) < self._most)
+            self._frames.append(frame)
+            self._changed.notify_all()
+
+    def take(self) -> pl.DataFrame | None:
+        """The next frame; None once the line is closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frames or self._is_closed)
+            frame = self._frames.popleft() if self._frames else None
+            self._changed.notify_all()
+            return frame
+
+    def close(self) -> None:
+        """No more will come."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+
 class _Stream:
     """A thread in which the engine pulls frames and writes them."""
 
     def __init__(self, path: Path, schema: Any) -> None:
-        self._frames: queue.Queue[pl.DataFrame | None] = queue.Queue(_WAITING)
+        self._line = _Line(_WAITING)
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, args=(path, schema), name="parquet", daemon=True)
         self._thread.start()
@@ -99,23 +130,25 @@ class _Stream:
             frames.sink_parquet(path, compression_level=LEVEL, row_group_size=ROW_GROUP)
         except Exception as error:  # noqa: BLE001 - it's raised again where the frames come from
             self._error = error
-            while self._frames.get() is not None:
+            while self._line.take() is not None:  # so that nobody waits for room
                 pass
 
     def _pull(self) -> Iterator[pl.DataFrame]:
-        while (frame := self._frames.get()) is not None:
+        while (frame := self._line.take()) is not None:
             yield frame
 
     def put(self, frame: pl.DataFrame) -> None:
-        self._frames.put(frame)
+        """Hands FRAME over; raises what went wrong with one before."""
         self._check()
+        self._line.put(frame)
 
     def _check(self) -> None:
         if self._error is not None:
             raise as_os_error(self._error) from self._error
 
     def close(self) -> None:
-        self._frames.put(None)
+        """Waits until everything is written."""
+        self._line.close()
         self._thread.join()
         self._check()
 

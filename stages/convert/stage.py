@@ -72,7 +72,11 @@ class _Batch:
         least = _GROUP_FILES_OF_MANY if self._task.seq or self._task.next_seq > 1 else _GROUP_FILES
         for group in find_groups(whole, self._files, least) if len(whole) >= least else ():
             bench = self._bench("", lambda _done: None)
-            self._grouped.update(member.number for member in read_group(group, bench))
+            try:
+                self._grouped.update(member.number for member in read_group(group, bench))
+            except BaseException:
+                bench.clear()
+                raise
             self._tables.extend(bench.tables)
 
     def take(self, member: Member) -> None:
@@ -102,6 +106,9 @@ class _Batch:
             bench.clear()
             self._add(member, "rejected", reason=refusal.reason, notes=tuple(bench.notes))
             return
+        except BaseException:
+            bench.clear()  # its threads would wait forever
+            raise
         self._tables.extend(bench.tables)
         self._add(member, "converted" if bench.tables else "kept", notes=tuple(bench.notes))
 

@@ -141,17 +141,3 @@ def test_a_disk_filled_by_the_unpublished_part_of_one_job(tmp_path: Path, small_
     ends = {Path(path).name: (job.state, job.reason) for path, (job,) in record.jobs.items()}
     assert ends.pop("large.zip") == ("failed", "too_large")
     assert set(ends.values()) == {("done", "")}
-
-
-def test_two_jobs_that_fit_only_one_after_the_other(tmp_path: Path, small_disk: Path) -> None:
-    """The disk fills with both half done: one gives way, and has its turn afterwards."""
-    chance = random.Random(6)
-    uploads = []
-    for name in ("one.zip", "two.zip"):
-        pictures = [(f"{n}.csv", rows(n, 20_000, chance)) for n in range(12)]
-        uploads.append(Upload(name=name, data=make_zip(pictures)))
-    bench = Bench(tmp_path / "bench", uploads)
-    bench.library("run").symlink_to(small_disk)
-    record = bench.finish("run", min_free=10 * MIB, batch_bytes=1 * MIB)
-    assert record.problems == []
-    assert {job.state for (job,) in record.jobs.values()} == {"done"}

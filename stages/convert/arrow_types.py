@@ -76,7 +76,7 @@ def sql_type(kind: Any) -> str:
     if types.is_timestamp(kind):
         return "TIMESTAMP WITH TIME ZONE" if kind.tz else "TIMESTAMP_NS" if kind.unit == "ns" else "TIMESTAMP"
     if types.is_time(kind):
-        return "TIME"
+        return "TIME_NS"  # as the engine writes it, whatever its unit
     return _NAMES.get(str(kind), "BLOB" if "binary" in str(kind) else "VARCHAR")
 
 

@@ -11,7 +11,7 @@ import polars as pl
 _MIDNIGHT = dt.time()
 EXACT = 2**53  # integers up to here are exact in a cell's double
 INTEGER, DOUBLE, BOOLEAN = "BIGINT", "DOUBLE", "BOOLEAN"
-DATE, TIMESTAMP, TIME, TEXT = "DATE", "TIMESTAMP", "TIME", "VARCHAR"
+DATE, TIMESTAMP, TIME, TEXT = "DATE", "TIMESTAMP", "TIME_NS", "VARCHAR"
 NOTHING = ""  # no value yet
 DTYPES: dict[str, Any] = {
     INTEGER: pl.Int64,

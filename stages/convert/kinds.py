@@ -264,7 +264,7 @@ _SQL = {
     "comma": "DOUBLE",
     "grouped": "DOUBLE",
     "date": "DATE",
-    "time": "TIME",
+    "time": "TIME_NS",  # what the engine writes a time of day as
     "timestamp": "TIMESTAMP",
     "timestamptz": "TIMESTAMP WITH TIME ZONE",
     "boolean": "BOOLEAN",

@@ -70,7 +70,7 @@ def kind_of(*values: str | None) -> str:
         (["2024-01-31 10:11:12.1234567"], "VARCHAR"),  # nanoseconds: Spark reads none
         (["2024-01-31T10:11:12Z", "2024-01-31T10:11:12+02:00"], "TIMESTAMP WITH TIME ZONE"),
         (["2024-01-31T10:11:12Z", "2024-01-31T10:11:12"], "VARCHAR"),
-        (["10:11:12", "23:59:59"], "TIME"),
+        (["10:11:12", "23:59:59"], "TIME_NS"),
         (["10:11:12", "25:00:00"], "VARCHAR"),
         (["true", "false"], "BOOLEAN"),
         (["True", "False"], "BOOLEAN"),

@@ -45,7 +45,7 @@ def test_columns_of_mixed_cells_are_text(bench: Bench) -> None:
 
 def test_times_of_day(bench: Bench) -> None:
     done = bench.convert({"a.xlsx": workbook({"data": [["t", "n"], [CLOCK, 1], [CLOCK, 2]]})})
-    assert done.types == {"t": "TIME", "n": "BIGINT"}
+    assert done.types == {"t": "TIME_NS", "n": "BIGINT"}
     assert done.rows == [(CLOCK, 1), (CLOCK, 2)]
 
 

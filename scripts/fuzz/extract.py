@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ with atheris.instrument_imports(include=["stages.extract"]):
     from stages.extract.protocol import Opening, Refused, Stop
 
 FORMATS = {"zip": zips.FORMAT, "tar": tar.FORMAT, "single": single.FORMAT, "cpio": cpio.FORMAT, "ar": ar.FORMAT}
+SCRATCH = tempfile.mkdtemp()
 LIMIT = 4 << 20  # produced bytes after which an input has shown enough
 
 
@@ -38,9 +40,10 @@ def opening(data: bytes) -> Opening:
         blob=blob,
         options=Options(),
         count=lambda source: source,
-        start_tool=None,  # type: ignore[arg-type]
+        tools=None,  # type: ignore[arg-type]
         file=lambda: "/nowhere",
         split=False,
+        threads=False,
         scratch=lambda: "/dev/null",
         tick=lambda: None,
         read_more=lambda size: None,
@@ -119,7 +122,7 @@ class FakeArchive:
         for fields in self.lists:
             yield sevenzip.listed(fields)
 
-    def unpack(self, without: str | None) -> FakeTool:
+    def unpack(self, without: str | None, aside: object) -> FakeTool:
         """The next stream."""
         return FakeTool(self.streams.pop() if self.streams else b"")
 
@@ -131,7 +134,7 @@ class FakeArchive:
 def split_all(data: bytes) -> None:
     """Splits a stream that may not fit its list; what is handed on must be of the listed length."""
     archive = FakeArchive(data)
-    reader = split.SplitReader(archive, lambda: "/dev/null")  # type: ignore[arg-type]
+    reader = split.SplitReader(archive, lambda: tempfile.mkstemp(dir=SCRATCH)[1])  # type: ignore[arg-type]
     for entry in reader.entries(0):
         if entry.open is None:
             continue

@@ -26,7 +26,7 @@ class Files:
 
     def create(self, seq: int, kind: str = "f") -> tuple[str, int]:
         """A new file's name in work/ and its open descriptor, for reading and writing."""
-        number = str(next(self._numbers)) if kind == "f" else ""
+        number = "" if kind == "pack" else str(next(self._numbers))
         name = f"{self.prefix}-{seq}.{kind}{number}"
         self.loose.add(name)
         return name, os.open(self.work / name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

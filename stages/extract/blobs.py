@@ -142,13 +142,14 @@ class Closable(Protocol):
 class ReadAhead:
     """SOURCE read by a thread of its own, so that inflating overlaps with what is done with the bytes.
 
-    The thread starts only when the source has given its first CHUNK: most are shorter.
+    The thread starts only when the source has given its first CHUNK: most are shorter. It never does unless THREADED.
     """
 
     DEPTH = 3  # chunks that may wait
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, threaded: bool = True) -> None:
         self._source = source
+        self._threaded = threaded
         self._left = b""
         self._given = 0
         self._queue: queue.Queue[bytes | BaseException] = queue.Queue(self.DEPTH)
@@ -168,7 +169,7 @@ class ReadAhead:
 
     def _next(self) -> bytes:
         if self._thread is None:
-            if self._given < CHUNK:
+            if self._given < CHUNK or not self._threaded:
                 data = self._source.read(CHUNK)
                 self._given += len(data)
                 return data

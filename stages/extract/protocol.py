@@ -8,9 +8,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import Protocol
 
-from pipeline.model import Options, Reason, ToolProcess
+from pipeline.model import Options, Reason
 
 CHUNK = 1 << 20  # what is read, inflated and written at a time
 SMALL = 1 << 20  # members and nested archives below this stay in memory until they are written
@@ -97,11 +97,33 @@ class Reader(Protocol):
         ...
 
 
-class StartTool(Protocol):
-    """Desk.start_tool."""
+class Running(Protocol):
+    """A program that runs, and whose output is read here."""
 
-    def __call__(self, argv: Sequence[str], *, stdin: int | IO[bytes] | None = None) -> ToolProcess:
-        """Starts ARGV with its stdout piped."""
+    @property
+    def over(self) -> bool:
+        """It has ended and was waited for."""
+        ...
+
+    def read(self, size: int, /) -> bytes:
+        """Between 1 and SIZE bytes of its output, none at the end."""
+        ...
+
+    def finish(self) -> int:
+        """Waits for its end and returns its exit code."""
+        ...
+
+    def close(self) -> None:
+        """Ends it at once, if it still runs."""
+        ...
+
+
+class Tools(Protocol):
+    """Starts one job's programs, one at a time."""
+
+    def start(self, argv: Sequence[str], secret: str = "", aside: Callable[[], None] | None = None) -> Running:
+        """Starts ARGV; SECRET goes to its stdin as one line, never into ARGV. ASIDE is called before the next program
+        starts, if this one still runs, and must close it."""
         ...
 
 
@@ -109,10 +131,11 @@ class StartTool(Protocol):
 class Opening:
     """What a format gets to open an archive.
 
-    `blob` is set for formats that need to seek, and whenever the bytes are at hand in any order. `count` wraps a stream whose bytes are production in their own right. For tools there are
-    `start_tool` as the desk has it, `file`, which gives a path to the archive (making a file where there was none; where
+    `blob` is set for formats that need to seek, and whenever the bytes are at hand in any order. `count` wraps a stream whose bytes are production in their own right. For formats that a
+    program reads there are `tools`, which starts it, `file`, which gives a path to the archive (making a file where there was none; where
     the archive is `split` it is that of the first part),
-    `scratch`, which makes a further file, both to be forgotten when the archive is closed, and `tick`, to be called at
+    `scratch`, which makes a further file, both to be forgotten when the archive is closed. No
+    other thread may read `source` unless `threads`, since a program must be started by the main one. There is also and `tick`, to be called at
     least every second, which raises Stop when the job has run too long. `read_more` notes the size of
     a further volume.
     """
@@ -122,9 +145,10 @@ class Opening:
     blob: Blob | None
     options: Options
     count: Callable[[Source], Source]
-    start_tool: StartTool
+    tools: Tools
     file: Callable[[], str]
     split: bool
+    threads: bool
     scratch: Callable[[], str]
     tick: Callable[[], None]
     read_more: Callable[[int], None]

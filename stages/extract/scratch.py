@@ -11,6 +11,7 @@ from stages.extract.batch import Files, write_all
 from stages.extract.blobs import BlobSource, JoinedBlob
 from stages.extract.budget import Budget, Counted
 from stages.extract.protocol import CHUNK, Blob, Opening, Source
+from stages.extract.tools import Tools
 
 
 class Scratch:
@@ -55,17 +56,18 @@ class Opener:
         self._options = options
         self._budget = budget
         self._spend = spend
+        self._tools = Tools(self._start_tool, self._tick)
 
     def blob(self, name: str, blob: Blob, path: str | None, scratch: Scratch) -> Opening:
         """For an archive at hand, as the file PATH or in memory."""
-        return self._opening(name, BlobSource(blob), blob, scratch, lambda: path or scratch.copy(blob))
+        return self._opening(name, BlobSource(blob), blob, scratch, lambda: path or scratch.copy(blob), True)
 
-    def stream(self, name: str, source: Source, scratch: Scratch) -> Opening:
-        """For an archive that comes as a stream."""
-        return self._opening(name, source, None, scratch, _no_file)
+    def stream(self, name: str, source: Source, scratch: Scratch, threads: bool) -> Opening:
+        """For an archive that comes as a stream, which THREADS tells whether another thread may read."""
+        return self._opening(name, source, None, scratch, _no_file, threads)
 
     def _opening(
-        self, name: str, source: Source, blob: Blob | None, scratch: Scratch, file: Callable[[], str]
+        self, name: str, source: Source, blob: Blob | None, scratch: Scratch, file: Callable[[], str], threads: bool
     ) -> Opening:
         return Opening(
             name=name,
@@ -73,8 +75,9 @@ class Opener:
             blob=blob,
             options=self._options,
             count=lambda inner: Counted(inner, self._spend),
-            start_tool=self._start_tool,
+            tools=self._tools,
             file=file,
+            threads=threads,
             split=isinstance(blob, JoinedBlob),
             scratch=scratch.file,
             tick=self._tick,

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 from isal import isal_zlib
 
 from pipeline.model import Reason
 from stages.extract import reasons
-from stages.extract.protocol import CHUNK, Entry, Kind, Refused
-from stages.extract.tools import Tool
+from stages.extract.protocol import CHUNK, Entry, Kind, Refused, Running
 
 MAX_RESTARTS = 20  # after so many damaged members the rest is given up
 
@@ -22,7 +22,7 @@ class Listed:
     the stream, `block` which members are packed together with it, where the tool says."""
 
     name: str
-    raw: str
+    raw: bytes
     size: int = -1
     crc: int | None = None
     kind: Kind = Kind.FILE
@@ -31,6 +31,10 @@ class Listed:
     block: str = ""
     reason: Reason | None = None
     notes: tuple[str, ...] = ()
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Listed)
 
 
 class Archive(Protocol):
@@ -45,8 +49,9 @@ class Archive(Protocol):
         """All members in the order of the stream. Raises Refused where the archive can't be listed, wholly or on."""
         ...
 
-    def unpack(self, without: str | None) -> Tool:
-        """The tool that unpacks all members but those whose names stand in the file WITHOUT, one a line."""
+    def unpack(self, without: str | None, aside: Callable[[], None]) -> Running:
+        """The tool that unpacks all members but those whose names stand in the file WITHOUT, one a line. ASIDE is called
+        when another program must run."""
         ...
 
     def failed(self, code: int) -> Reason | None:
@@ -64,13 +69,16 @@ class SplitReader:
         """SCRATCH makes a file that lives as long as the archive is open. Raises Refused where nothing can be had."""
         self._archive = archive
         self._scratch = scratch
-        self._tool: Tool | None = None
+        self._tool: Running | None = None
+        self._given = 0  # bytes that came from the tool since it was first started, or started without what was damaged
         self._restarts = 0
         self._without: str | None = None
         self._left_out: set[int] = set()
         self._lost_block = ""
         self._locked = not archive.given  # encrypted members are out of reach
         self._opened = False  # the password has opened one
+        self._list = MembersFile(scratch())
+        self._list.fill(archive.members())
         self._survey()
 
     def close(self) -> None:
@@ -81,7 +89,7 @@ class SplitReader:
 
     def entries(self, start: int) -> Iterator[Entry]:
         """The entries from START on; those before it are read again from the tool, and passed over."""
-        for index, listed in enumerate(self._archive.members()):
+        for index, listed in enumerate(self._list):
             lost = self._lost(listed) if listed.present else None
             reason = listed.reason or lost
             piece = Piece(self, listed, index) if listed.present and lost is None else None
@@ -92,11 +100,16 @@ class SplitReader:
                 _pass(piece)
         self._end()
 
-    def stream(self) -> Tool:
-        """The running tool."""
+    def read(self, size: int) -> bytes:
+        """The next bytes of the stream. The tool is started where it doesn't run, and what it gave before passed over."""
         if self._tool is None:
-            self._tool = self._archive.unpack(self._without)
-        return self._tool
+            self._tool = self._archive.unpack(self._without, self.close)
+            left = self._given
+            while left and (data := self._tool.read(min(left, CHUNK))):
+                left -= len(data)
+        data = self._tool.read(size)
+        self._given += len(data)
+        return data
 
     def whole(self, listed: Listed) -> None:
         """LISTED came right."""
@@ -106,6 +119,7 @@ class SplitReader:
         """LISTED came wrong, and says why. Whatever follows may be out of step, so the tool will be started anew without
         it and what came before it; where it was SHORT, also without those packed together with it."""
         self.close()
+        self._given = 0
         self._restarts += 1
         locked = listed.encrypted and not self._opened
         self._locked = self._locked or locked
@@ -133,27 +147,30 @@ class SplitReader:
         if self._archive.given:
             return
         locked = files = 0
-        try:
-            for listed in self._archive.members():
-                files += listed.present and listed.size != 0
-                locked += listed.present and listed.encrypted
-        except Refused:
-            if not files:
-                raise  # else said in its place, after what can be read
+        for listed in self._whole_list():
+            files += listed.present and listed.size != 0
+            locked += listed.present and listed.encrypted
         if locked and locked == files:
             raise Refused(reasons.encrypted(False))
         if locked:
             self._leave_out(-1)
 
+    def _whole_list(self) -> Iterator[Listed]:
+        """The list as far as it goes; that it breaks off is said when the entries are read."""
+        try:
+            yield from self._list
+        except Refused:
+            return
+
     def _leave_out(self, last: int) -> None:
         """Writes the list of what the tool is to leave out: all up to number LAST, and what can't be had after it."""
         self._left_out = set()
         self._without = self._without or self._scratch()
-        with open(self._without, "w", encoding="utf-8", errors="surrogateescape") as file:
-            for index, listed in enumerate(self._archive.members()):
+        with open(self._without, "wb") as file:
+            for index, listed in enumerate(self._whole_list()):
                 lost = (listed.encrypted and self._locked) or (listed.block and listed.block == self._lost_block)
                 if listed.present and (index <= last or lost):
-                    file.write(listed.raw + "\n")
+                    file.write(listed.raw + b"\n")
                     if index <= last:
                         self._left_out.add(hash(listed.raw))
 
@@ -166,6 +183,36 @@ class SplitReader:
         tool, self._tool = self._tool, None
         if reason := self._archive.failed(tool.finish()):
             raise Refused(reason)
+
+
+class MembersFile:
+    """The list of an archive, kept in the file PATH: it may be long, and is read again after damage."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._reason: Reason | None = None
+
+    def fill(self, members: Iterator[Listed]) -> None:
+        """Writes MEMBERS. What is Refused after the first of them is kept for the end; before it, it is raised."""
+        count = 0
+        with open(self._path, "wb") as file:
+            try:
+                for listed in members:
+                    count += 1
+                    data = _encoder.encode(listed)
+                    file.write(len(data).to_bytes(4, "little") + data)
+            except Refused as refused:
+                if not count:
+                    raise
+                self._reason = refused.reason
+
+    def __iter__(self) -> Iterator[Listed]:
+        """The members, then Refused where the list breaks off."""
+        with open(self._path, "rb") as file:
+            while size := file.read(4):
+                yield _decoder.decode(file.read(int.from_bytes(size, "little")))
+        if self._reason is not None:
+            raise Refused(self._reason)
 
 
 class Piece:
@@ -183,7 +230,7 @@ class Piece:
         """The next bytes. Raises Refused where they break off or don't sum up."""
         if self.over:
             return b""
-        data = self._reader.stream().read(size if self._left < 0 else min(size, self._left))
+        data = self._reader.read(size if self._left < 0 else min(size, self._left))
         if not data and self._left > 0:
             raise self._refused(short=True)
         self._crc = isal_zlib.crc32(data, self._crc)

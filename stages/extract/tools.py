@@ -9,10 +9,11 @@ import select
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Protocol
 
-from pipeline.model import Reason
+from pipeline.model import Reason, ToolProcess
 from stages.extract import reasons
-from stages.extract.protocol import StartTool
+from stages.extract.protocol import Running
 
 PIPE_BYTES = 1 << 20  # what a pipe holds, so that the tool works on while we write
 LOG_BYTES = 4096  # of a tool's words that are kept
@@ -31,6 +32,14 @@ def missing(program: str, what: str) -> Reason | None:
         f"{what} needs the program {program}, which isn't installed",
         f"Ask the operator to run `apt-get install {package}`{extra}, or pack the files as zip or tar.gz.",
     )
+
+
+class StartTool(Protocol):
+    """Desk.start_tool."""
+
+    def __call__(self, argv: Sequence[str], *, stdin: int | IO[bytes] | None = None) -> ToolProcess:
+        """Starts ARGV with its stdout piped."""
+        ...
 
 
 class Tool:
@@ -57,9 +66,9 @@ class Tool:
         self._poll.register(self._fd, select.POLLIN | select.POLLHUP)
 
     @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+    def over(self) -> bool:
+        """It has ended and was waited for."""
+        return self._process.returncode is not None
 
     def read(self, size: int, /) -> bytes:
         """Between 1 and SIZE bytes of its output, none at the end."""
@@ -84,7 +93,27 @@ class Tool:
         self._process.wait()
 
 
-def lines(tool: Tool) -> Iterator[str]:
+class Tools:
+    """Starts one job's programs, one at a time, as the worker wants it: whoever has one running is asked to do without
+    it, and starts it again when it is needed."""
+
+    def __init__(self, start: StartTool, tick: Callable[[], None]) -> None:
+        self._start = start
+        self._tick = tick
+        self._running: Tool | None = None
+        self._aside: Callable[[], None] | None = None
+
+    def start(self, argv: Sequence[str], secret: str = "", aside: Callable[[], None] | None = None) -> Tool:
+        """Starts ARGV. ASIDE is called before the next program starts, if this one still runs, and must close it."""
+        if self._running is not None and not self._running.over:
+            assert self._aside is not None
+            self._aside()
+            assert self._running.over
+        self._running, self._aside = Tool(self._start, argv, secret, self._tick), aside
+        return self._running
+
+
+def lines(tool: Running) -> Iterator[str]:
     """TOOL's output line by line; bytes that aren't UTF-8 come as surrogates."""
     rest = b""
     while data := tool.read(1 << 16):

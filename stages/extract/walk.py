@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -17,6 +17,7 @@ from stages.extract.budget import Budget, Counted, Spent
 from stages.extract.lookahead import Lookahead
 from stages.extract.protocol import Blob, Entry, Format, Kind, Reader, Refused
 from stages.extract.scratch import Opener, Scratch
+from stages.extract.split import SplitReader
 from stages.extract.take import Taken, Taker
 from stages.handover import Member
 
@@ -56,6 +57,7 @@ class Walk:
         self._batch = Batch(self._files, task.next_seq, config.batch)
         self._pool = ThreadPoolExecutor(2, "inflate")
         self._hashers = ThreadPoolExecutor(2, "hash")
+        self._bound: set[int] = set()  # open archives whose bytes come, however indirectly, out of a program
         self._opener = Opener(desk, task.options, self._budget, self._spend)
         self._taker = Taker(self._files, config.extract.max_member_bytes, self._hashers)
         self._done = self._told = 0
@@ -113,6 +115,7 @@ class Walk:
         finally:
             taken_entries.close()
             reader.close()
+            self._bound.discard(id(reader))
             self._at.position.pop()
 
     def _taken_entries(self, reader: Reader, start: int) -> Generator[tuple[Entry, Taken | None]]:
@@ -157,19 +160,17 @@ class Walk:
         if taken.reason is not None:
             self._reject(path, taken.reason, entry.notes)
         elif taken.format is not None:
-            yield from self._descend(entry, taken, spend, path, depth)
+            yield from self._descend(entry, taken, reader, path, depth)
         else:
             self._add(taken, path, entry.notes)
         return None
 
-    def _descend(
-        self, entry: Entry, taken: Taken, spend: Callable[[int], None], path: str, depth: int
-    ) -> Iterator[Closed]:
+    def _descend(self, entry: Entry, taken: Taken, outer: Reader, path: str, depth: int) -> Iterator[Closed]:
         """Opens the archive that ENTRY is, and walks it. What turns out to be a document is a member like others."""
         fd = os.open(self._desk.work / taken.file, os.O_RDONLY | os.O_CLOEXEC) if taken.file else -1
         scratch = Scratch(self._files, self._batch.seq)
         try:
-            reader = self._open_nested(entry, taken, spend, path, fd, scratch)
+            reader = self._open_nested(entry, taken, outer, path, fd, scratch)
             if reader is None:
                 self._add(taken, path, entry.notes)
             elif depth + 2 > self._config.extract.max_depth:
@@ -186,7 +187,7 @@ class Walk:
             self._discard(taken)
 
     def _open_nested(
-        self, entry: Entry, taken: Taken, spend: Callable[[int], None], path: str, fd: int, scratch: Scratch
+        self, entry: Entry, taken: Taken, outer: Reader, path: str, fd: int, scratch: Scratch
     ) -> Reader | None:
         assert taken.format is not None
         assert entry.open is not None
@@ -197,7 +198,12 @@ class Walk:
             file = str(self._desk.work / taken.file)
             return taken.format.open(self._opener.blob(name, FileBlob(fd, taken.size), file, scratch))
         source = Prefixed(taken.head, taken.source) if taken.source is not None else entry.open()
-        return taken.format.open(self._opener.stream(name, Counted(source, spend), scratch))
+        counted = source if outer.counted else Counted(source, self._spend)
+        threads = not isinstance(outer, SplitReader) and id(outer) not in self._bound
+        reader = taken.format.open(self._opener.stream(name, counted, scratch, threads))
+        if not threads:
+            self._bound.add(id(reader))
+        return reader
 
     def _add(self, taken: Taken, path: str, notes: tuple[str, ...]) -> None:
         number = self._number()

@@ -225,10 +225,11 @@ def _starts_lz4(head: bytes) -> bool:
 
 
 _FIRST = frozenset((b"\x1f", b"B", b"\xfd", b"\x28", b"\x04", b"L", *(bytes([0x50 + n]) for n in range(16))))
+XZ = Codec("xz", _starts_xz, _xz)
 CODECS = (
     Codec("gzip", _starts_gzip, _gzip),
     Codec("bzip2", _starts_bz2, bz2.BZ2Decompressor),
-    Codec("xz", _starts_xz, _xz),
+    XZ,
     Codec("zstd", _starts_zstd, zstandard),
     Codec("lz4", _starts_lz4, lz4.frame.LZ4FrameDecompressor),
     Codec("lzip", _starts_lzip, Lzip),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipeline.model import Reason
 from stages.extract import names, reasons
-from stages.extract.protocol import Kind, Opening, Reader, Refused
+from stages.extract.protocol import Kind, Opening, Reader, Refused, Running
 from stages.extract.split import Listed, SplitReader
-from stages.extract.tools import Tool, lines, missing
+from stages.extract.tools import lines, missing
 
 MARK4, MARK5 = b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00"
 _NAME, _TYPE = "        Name: ", "        Type: "
@@ -57,7 +57,7 @@ class RarArchive:
 
     def members(self) -> Iterator[Listed]:
         """What `unrar vt -v` says of each member, and Refused for what it complains of."""
-        tool = self._start("vt", "-v", "-ver")
+        tool = self._start(None, "vt", "-v", "-ver")
         words: list[str] = []
         ratio = ""
         try:
@@ -77,9 +77,9 @@ class RarArchive:
         if (reason := self._trouble(code, "\n".join(words))) is not None:
             raise Refused(reason)
 
-    def unpack(self, without: str | None) -> Tool:
+    def unpack(self, without: str | None, aside: Callable[[], None]) -> Running:
         """`unrar p`."""
-        return self._start("p", "-inul", "-ver", *((f"-x@{without}",) if without else ()))
+        return self._start(aside, "p", "-inul", "-ver", *((f"-x@{without}",) if without else ()))
 
     def failed(self, code: int) -> Reason | None:
         """Anything but 0 and 1 is damage of some kind; the words that would tell more don't reach us."""
@@ -89,12 +89,12 @@ class RarArchive:
             return reasons.missing_volume("the archive goes on in a volume that isn't here, or that is damaged")
         return reasons.corrupt(_FAILURES.get(code, "the program that unpacks it reports errors in it"))
 
-    def _start(self, command: str, *switches: str) -> Tool:
+    def _start(self, aside: Callable[[], None] | None, command: str, *switches: str) -> Running:
         """Starts unrar, which takes its password as the first line of its input where `-p` asks for one."""
         password = self.opening.options.password
         argv = ("env", "LC_ALL=C.UTF-8", "unrar", command, *switches, "-cfg-", "-y")
         argv += ("-p" if password else "-p-", "--", self.path)
-        return Tool(self.opening.start_tool, argv, password or "", self.opening.tick)
+        return self.opening.tools.start(argv, password or "", aside)
 
     def _measure(self, words: list[str]) -> None:
         """Tells, once, how much more than the first volume there is to read."""
@@ -141,7 +141,7 @@ def listed(fields: dict[str, str]) -> Listed | None:
     raw, kind = fields["Name"], fields.get("Type", "File")
     flags = fields.get("Flags", "").split()
     name, notes = names.decode(_bytes_of(raw))
-    one = Listed(name, raw, encrypted="encrypted" in flags, notes=notes)
+    one = Listed(name, raw.encode("utf-8", "surrogateescape"), encrypted="encrypted" in flags, notes=notes)
     size, crc = fields.get("Size", ""), fields.get("CRC32", "")
     one.size = int(size) if size.isdigit() else 0
     one.crc = int(crc, 16) if crc and not one.encrypted else None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipeline.model import Reason
 from stages.extract import names, reasons
-from stages.extract.protocol import Kind, Opening, Reader, Refused
+from stages.extract.protocol import Kind, Opening, Reader, Refused, Running
 from stages.extract.split import Listed, SplitReader
-from stages.extract.tools import Tool, lines, missing
+from stages.extract.tools import lines, missing
 
 MEMORY = "-smemx1g"  # an archive that asks for more memory than this is refused by 7zz itself
 _ISO = 32769
@@ -78,9 +78,9 @@ class SevenArchive:
         """What `7zz l -slt` says, block by block. It writes control characters in names as `_`, so that no name can
         pretend to be more than one line."""
         if self.kind == "z":  # one file, of which the list tells nothing
-            yield Listed(names.inner(self.opening.name), "")
+            yield Listed(names.inner(self.opening.name), b"")
             return
-        tool = self.start("l", "-slt", "-ba", "-bse1")
+        tool = self.start(None, "l", "-slt", "-ba", "-bse1")
         fields: dict[str, str] = {}
         words: list[str] = []
         try:
@@ -104,15 +104,15 @@ class SevenArchive:
         if code > 1 or code < 0:
             raise Refused(self._trouble("\n".join(words)))
 
-    def unpack(self, without: str | None) -> Tool:
+    def unpack(self, without: str | None, aside: Callable[[], None]) -> Running:
         """`7zz x -so`."""
-        return self.start("x", "-so", "-bse0", *(("-spd", "-scsUTF-8", f"-x@{without}") if without else ()))
+        return self.start(aside, "x", "-so", "-bse0", *(("-spd", "-scsUTF-8", f"-x@{without}") if without else ()))
 
     def failed(self, code: int) -> Reason | None:
         """2 is damage; 1 a warning, such as bytes after the archive."""
         return reasons.corrupt("the program that unpacks it reports errors in it") if code > 1 else None
 
-    def start(self, command: str, *switches: str) -> Tool:
+    def start(self, aside: Callable[[], None] | None, command: str, *switches: str) -> Running:
         """Starts 7zz on the archive."""
         argv = (
             "7zz",
@@ -123,7 +123,7 @@ class SevenArchive:
             f"-t{self.kind}{'.split' if self.opening.split else ''}",
         )
         argv += ("-sccUTF-8", MEMORY, "--", self.path)
-        return Tool(self.opening.start_tool, argv, self.opening.options.password or "", self.opening.tick)
+        return self.opening.tools.start(argv, self.opening.options.password or "", aside)
 
     def _trouble(self, words: str) -> Reason:
         """What 7zz's WORDS mean."""
@@ -136,8 +136,8 @@ class SevenArchive:
 
 def listed(fields: dict[str, str]) -> Listed:
     """A member from 7zz's FIELDS."""
-    raw = fields["Path"]
-    name, notes = names.decode(raw.encode("utf-8", "surrogateescape"))
+    raw = fields["Path"].encode("utf-8", "surrogateescape")
+    name, notes = names.decode(raw)
     attributes = fields.get("Attributes", "")
     mode = attributes.rsplit(" ", 1)[-1]
     one = Listed(name, raw, notes=notes, block=fields.get("Block", ""), encrypted=fields.get("Encrypted") == "+")

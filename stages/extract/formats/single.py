@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stages.extract import names, reasons
-from stages.extract.blobs import Prefixed, ReadAhead, read_up_to
+from stages.extract.blobs import BlobSource, Prefixed, ReadAhead, read_up_to
 from stages.extract.formats import tar
-from stages.extract.formats.codecs import Inflating, codec_of
-from stages.extract.protocol import SMALL, Entry, Opening, Reader, Refused
-from stages.extract.tools import Tool
+from stages.extract.formats.codecs import XZ, Inflating, codec_of
+from stages.extract.protocol import CHUNK, SMALL, Blob, Entry, Opening, Reader, Refused, Source
 
 XZ_MEMORY = 160 << 20  # past this xz falls back to one thread
 HEAD = 36 << 10  # what is inflated to see whether a tar is inside
@@ -56,7 +56,7 @@ class Single:
         if codec is None:
             raise Refused(reasons.corrupt("it no longer starts as it did"))
         tool = _xz_in_threads(opening) if codec.title == "xz" else None
-        inflating = ReadAhead(tool or Inflating(Prefixed(first, opening.source), codec, opening.tick))
+        inflating = ReadAhead(tool or Inflating(Prefixed(first, opening.source), codec, opening.tick), opening.threads)
         try:
             head = read_up_to(inflating, HEAD)
         except BaseException:
@@ -69,29 +69,45 @@ class Single:
 
 
 class XzTool:
-    """The bytes that the program xz makes of the archive, with as many threads as it has blocks and we have cores."""
+    """The bytes that the program xz makes of the archive, which has as many threads as there are blocks and cores.
 
-    def __init__(self, tool: Tool, whole: bool) -> None:
-        self._tool: Tool | None = tool
-        self._whole = whole
+    When another program must run it is set aside: then we go on alone, from the beginning and past what it gave.
+    """
+
+    def __init__(self, opening: Opening, blob: Blob) -> None:
+        self._blob = blob
+        self._tick = opening.tick
+        self._given = 0
+        self._own: Source | None = None
+        self._lock = threading.Lock()  # a thread reads ahead while another sets it aside
+        argv = ("xz", "-dcq", "-T0", f"--memlimit-mt-decompress={XZ_MEMORY}", "--", opening.file())
+        self._tool = opening.tools.start(argv, "", self.set_aside)
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes. Raises Refused at the end where xz found damage."""
-        if self._tool is None:
+        """The next bytes. Raises Refused where they are damaged."""
+        with self._lock:
+            data = self._own.read(size) if self._own is not None else b"" if self._tool.over else self._tool.read(size)
+            self._given += len(data)
+            if data or self._own is not None or self._tool.over:
+                return data
+            if self._tool.finish():
+                whole = self._blob.pread(2, self._blob.size - 2) == b"YZ"
+                broken = reasons.truncated("its xz data breaks off")
+                raise Refused(reasons.corrupt("its xz data doesn't decompress") if whole else broken)
             return b""
-        if data := self._tool.read(size):
-            return data
-        tool, self._tool = self._tool, None
-        if tool.finish():
-            detail = "its xz data breaks off"
-            raise Refused(
-                reasons.corrupt("its xz data doesn't decompress") if self._whole else reasons.truncated(detail)
-            )
-        return b""
+
+    def set_aside(self) -> None:
+        """Ends xz and goes on without it."""
+        with self._lock:
+            self._tool.close()
+            self._own = Inflating(BlobSource(self._blob), XZ, self._tick)
+            left = self._given
+            while left and (data := self._own.read(min(left, CHUNK))):
+                left -= len(data)
 
     def close(self) -> None:
         """Ends xz."""
-        if self._tool is not None:
+        with self._lock:
             self._tool.close()
 
 
@@ -100,9 +116,7 @@ def _xz_in_threads(opening: Opening) -> XzTool | None:
     blob = opening.blob
     if blob is None or opening.split or blob.size < SMALL or shutil.which("xz") is None:
         return None
-    argv = ("xz", "-dcq", "-T0", f"--memlimit-mt-decompress={XZ_MEMORY}", "--", opening.file())
-    whole = blob.pread(2, blob.size - 2) == b"YZ"
-    return XzTool(Tool(opening.start_tool, argv, "", opening.tick), whole)
+    return XzTool(opening, blob)
 
 
 def _stored_name(head: bytes) -> bytes:

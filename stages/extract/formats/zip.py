@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipeline.model import Reason
@@ -13,9 +13,9 @@ from stages.extract.blobs import BlobSource
 from stages.extract.formats import sevenzip, zip_directory, zip_entry, zip_salvage
 from stages.extract.formats.zip_directory import ENCRYPTED, LOCAL, UTF8, Directory, Extents, Record
 from stages.extract.formats.zip_entry import UNIX, Checked, entry_name, refusal, unpacked
-from stages.extract.protocol import Blob, Entry, Kind, Opening, Reader, Refused, Source
+from stages.extract.protocol import Blob, Entry, Kind, Opening, Reader, Refused, Running, Source
 from stages.extract.split import Listed, SplitReader
-from stages.extract.tools import Tool, missing
+from stages.extract.tools import missing
 
 DOCUMENTS = frozenset((b"[Content_Types].xml", b"_rels/.rels", b"META-INF/MANIFEST.MF", b"AndroidManifest.xml",
                        b"Index/Document.iwa"))  # fmt: skip
@@ -89,15 +89,17 @@ class ZipArchive:
         """The table of contents, in its order, which is also that of 7zz's stream."""
         for record in zip_directory.records(self.blob, self.directory):
             entry = entry_of(-1, record, self.encoding)
-            one = Listed(entry.name, entry.name, record.size, zip_entry.crc_of(record), entry.kind, notes=entry.notes)
+            one = Listed(
+                entry.name, entry.name.encode(), record.size, zip_entry.crc_of(record), entry.kind, notes=entry.notes
+            )
             one.encrypted = bool(record.flags & ENCRYPTED)
             one.reason = entry.reason or zip_entry.unknown(record)
             one.present = entry.kind is not Kind.FOLDER and zip_entry.unknown(record) is None
             yield one
 
-    def unpack(self, without: str | None) -> Tool:
+    def unpack(self, without: str | None, aside: Callable[[], None]) -> Running:
         """`7zz x -so`."""
-        return sevenzip.SevenArchive(self.opening, self.path, "zip", "zip").unpack(without)
+        return sevenzip.SevenArchive(self.opening, self.path, "zip", "zip").unpack(without, aside)
 
     def failed(self, code: int) -> Reason | None:
         """Every entry is held against its checksum, or 7zz has held it against its seal and says so by 2."""

@@ -32,7 +32,8 @@ def make_zip(files: Files, method: int = zipfile.ZIP_DEFLATED) -> bytes:
 def make_tar(files: Files, mode: str = "w", form: int = tarfile.PAX_FORMAT) -> bytes:
     """A tar of FILES; MODE as tarfile has it."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode, format=form) as archive:  # type: ignore[call-overload]
+    fast = {"preset": 0} if mode == "w:xz" else {}
+    with tarfile.open(fileobj=buffer, mode=mode, format=form, **fast) as archive:  # type: ignore[call-overload]
         for name, data in files:
             info = tarfile.TarInfo(name)
             info.size = len(data)

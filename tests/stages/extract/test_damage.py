@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -93,3 +95,45 @@ def test_an_encrypted_entry_among_others(run: Runner, tmp_path: Path) -> None:
     alone = bytearray(make_zip(FILES[:1]))
     alone[alone.index(b"PK\1\2") + 8] |= 1
     assert run(saved(tmp_path, "x.zip", bytes(alone))).code == "encrypted"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_is_the_workers_to_judge(
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = saved(tmp_path, "x.zip", make_zip([*FILES, ("large.bin", bytes(range(256)) * 8000)]))
+    write, budget = os.write, [2_000_000]
+
+    def full(fd: int, data: bytes) -> int:
+        budget[0] -= len(data)
+        if budget[0] < 0:
+            raise OSError(number, os.strerror(number))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        run(path)
+    monkeypatch.undo()
+    assert os.listdir(run.work) == []
+    assert len(run(path).good()) == len(FILES) + 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EIO, None), (errno.ESTALE, "unreadable")])
+def test_an_upload_that_stops_being_readable(
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str | None
+) -> None:
+    path = saved(tmp_path, "x.tar", make_tar(FILES))
+    pread = os.pread
+
+    def fail(fd: int, size: int, offset: int) -> bytes:
+        if offset > 1000:
+            raise OSError(number, os.strerror(number))
+        return pread(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", fail)
+    if code is None:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            run(path)
+    else:
+        job = run(path)
+        assert job.code == code or set(job.bad().values()) == {code}

@@ -196,12 +196,12 @@ def test_programs_run_one_at_a_time_however_archives_are_nested(run: Runner, tre
     outer.mkdir()
     saved(outer, "a.7z", zz(tree, "a.7z").read_bytes())
     saved(
-        outer, "b.tar.gz", make_tar([("big.bin", os.urandom(5_000_000)), ("i.rar", inner), ("z.csv", rows(50))], "w:gz")
+        outer, "b.tar.gz", make_tar([("big.bin", os.urandom(3_000_000)), ("i.rar", inner), ("z.csv", rows(50))], "w:gz")
     )
-    saved(outer, "c.csv", rows(100_000))
-    big = os.urandom(9_000_000)
+    saved(outer, "c.csv", rows(1000) * 100)
+    big = os.urandom(3_000_000)
     for archive in (
-        zz(outer, "o.7z"),
+        zz(outer, "o.7z", "-mx=1"),
         saved(tree.parent, "o.tar.xz", make_tar([("i.rar", inner), ("big.bin", big), ("a.7z", inner)], "w:xz")),
     ):
         undisturbed = run(archive)

@@ -9,7 +9,7 @@ import pytest
 
 # A slow machine is no bug, and no test may depend on time.
 hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.register_profile("long", deadline=None, max_examples=5000)  # pytest --hypothesis-profile=long
+hypothesis.settings.register_profile("long", deadline=None, max_examples=5000)  # --hypothesis-profile=long --timeout=0
 hypothesis.settings.load_profile("default")
 
 

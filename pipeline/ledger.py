@@ -256,7 +256,7 @@ class Ledger:
             db.execute("DELETE FROM tables WHERE job = ?", (job,))
             db.execute(
                 "UPDATE job SET state = 'waiting', epoch = epoch + 1, reason = NULL, result_path = NULL,"
-                " ended_at = NULL, members = NULL WHERE id = ?",
+                " ended_at = NULL, members = NULL, sha256 = NULL WHERE id = ?",
                 (job,),
             )
         for job in changes.deleted_jobs:

@@ -181,6 +181,11 @@ class Scheduler:
         self._changes.obsolete.append(f"{INCOMING}/{job.id}")
         self._changes.resets.append(job.id)
         self._changes.event(job.id, now, EventKind.RESET, detail=detail)
+        if job.id in self._held:
+            self._heirs.setdefault(job.id, job.upload.sha256)
+        job.upload = msgspec.structs.replace(
+            job.upload, sha256=""
+        )  # an equal file may pass intake before it does again
         job.epoch += 1
         job.ended_extract = False
         self.admit([job])

@@ -182,6 +182,7 @@ class Rows:
             self.batches = {id: row for id, row in self.batches.items() if row.job != job}
             row = self.jobs[job]
             row.state, row.reason, row.result_path, row.tables = JobState.WAITING, None, None, ()
+            row.upload = msgspec.structs.replace(row.upload, sha256="")
             row.epoch += 1
         for job in changes.deleted_jobs:
             del self.jobs[job]

@@ -821,3 +821,24 @@ def test_a_job_that_was_given_up_is_a_suspect_no_more() -> None:
     assert batch.stage is STORE and not batch.is_suspect
     one.settle()
     assert states(one) == [JobState.FAILED]
+
+
+def test_an_equal_file_that_overtakes_one_that_was_set_back_is_the_only_one_done() -> None:
+    one = mill(Recipe(size=SMALL))
+    one.arrive(0, 0, Options())
+    while not one.scheduler.jobs or not one.scheduler.jobs[1].upload.sha256:
+        one.round()
+    one.arrive(0, 1, Options())
+    one.turn()
+    one.scheduler.set_back(one.scheduler.jobs[1], 2.0, "no space")
+    one.turn()
+    intake = one.workers[INTAKE]
+    intake.obey()
+    intake.step(retries=False, busy_s=0.01)
+    one.hear(INTAKE)
+    one.turn()
+    assert one.scheduler.jobs[2].upload.sha256
+    one.kill(INTAKE, Death(-11), -1, lost=0)
+    one.start()
+    one.settle()
+    assert sorted(states(one)) == [JobState.DONE, JobState.DUPLICATE]

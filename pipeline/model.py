@@ -154,6 +154,11 @@ class MemberCounts(msgspec.Struct, frozen=True, kw_only=True):
     kept: int = 0
     rejected: int = 0
 
+    @property
+    def none_taken(self) -> bool:
+        """Whether there were members, and every one of them was rejected."""
+        return self.rejected > 0 and self.converted + self.kept == 0
+
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True, tag="taken"):
     """Intake's finding: the upload's hash, with which the ledger finds duplicates."""
@@ -164,10 +169,12 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True, tag="taken"):
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, tag="published"):
     """Store's finding: the job is in the library at PATH (relative to its root). `tables_file` (a name in work/)
-    holds the tables as JSON where they are too many for a message; `tables` is empty then."""
+    holds the tables as JSON where they are too many for a message; `tables` is empty then. `reason` is why the job was
+    refused, or else why the first of its members that weren't taken wasn't."""
 
     path: str
     members: MemberCounts
+    reason: Reason | None = None
     rejected_records: int = 0
     tables: tuple[TableInfo, ...] = ()
     tables_file: str = ""

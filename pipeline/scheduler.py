@@ -319,7 +319,8 @@ class Scheduler:
             self._queue(self._new_batch(job, seq, StageName.STORE), Output(files=0))
 
     def _published(self, job: Job, finding: Published, now: float, busy_s: float) -> None:
-        state = JobState.FAILED if job.failure else JobState.DONE
+        state = JobState.FAILED if job.failure or finding.members.none_taken else JobState.DONE
+        reason = job.failure or finding.reason
         self._forget(job)
         self._changes.ends.append(
             JobEnd(
@@ -327,7 +328,7 @@ class Scheduler:
                 state=state,
                 at=now,
                 options=job.options,
-                reason=job.failure,
+                reason=reason,
                 result_path=finding.path,
                 members=finding.members,
                 rejected_records=finding.rejected_records,
@@ -337,10 +338,10 @@ class Scheduler:
         )
         if finding.tables_file:
             self._changes.unlink.append(finding.tables_file)
-        kind = EventKind.FAILED if job.failure else EventKind.PUBLISHED
-        detail = job.failure.code if job.failure else finding.path
+        kind = EventKind.FAILED if state is JobState.FAILED else EventKind.PUBLISHED
+        detail = reason.code if reason and state is JobState.FAILED else finding.path
         self._changes.event(job.id, now, kind, stage=StageName.STORE, seconds=busy_s, detail=detail)
-        self.ended.append(Ended(job, state, job.failure))
+        self.ended.append(Ended(job, state, reason))
         self._just_ended[job.upload.sha256, job.options] = Equal(job.id, state, job.upload.path, finding.path)
         self._let_go(job, state, now)
 

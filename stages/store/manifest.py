@@ -4,8 +4,8 @@
     software  what wrote it, `stampmill 0.1.0`
     job       the job's number
     upload    name, size (bytes), sha256 (hex, empty where it was never read), arrived_at (ISO 8601, UTC)
-    state     "done" or "failed"
-    reason    of a failed job: code, text, next_step; else null
+    state     "done", or "failed" where nothing was taken
+    reason    why not, or why not all of it (of the first member that was rejected): code, text, next_step; else null
     counts    members: total = converted + kept + rejected; tables; rows, read, rejected and repaired records of all
               tables together, where read = rows + rejected and the repaired are among the rows
     tables    sorted as their members are:
@@ -127,8 +127,10 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
         return self.job == other.job and self.upload == other.upload
 
     def ends_like(self, other: Head) -> bool:
-        """Whether both tell of the same end."""
-        return self.state == other.state and self.reason == other.reason
+        """Whether both tell of the same end: the same refusal of the whole upload, or a publication of its members."""
+        if other.state == "failed":
+            return self.state == other.state and self.reason == other.reason
+        return self.state == "done" or self.counts.members.total > 0
 
 
 class Whole(Head, frozen=True, kw_only=True):
@@ -247,11 +249,12 @@ def read(path: str) -> Whole | None:
         return None
 
 
-def finding(folder: str, counts: Counts, tables: Iterable[TableEntry]) -> Published:
+def finding(folder: str, counts: Counts, tables: Iterable[TableEntry], reason: Reason | None) -> Published:
     """What store says of the job published at FOLDER, with all its tables."""
     return Published(
         path=folder,
         members=counts.members,
+        reason=reason,
         rejected_records=counts.rejected,
         tables=tuple(
             TableInfo(

@@ -72,31 +72,31 @@ class Store:
         home = _find_home(library, task, top)
         incoming = Incoming(library, task.job)
         if home.found is not None and home.found.ends_like(top):  # an attempt died after the rename
-            finding = manifest.finding(home.folder, home.found.counts, home.found.tables)
+            finding = manifest.finding(home.folder, home.found.counts, home.found.tables, home.found.reason)
         else:
             if home.found is not None:
                 _take_back(f"{library}/{home.folder}", incoming)
-            counts, tables = self._build(task, desk, top, incoming)
+            counts, tables, reason = self._build(task, desk, top, incoming)
             self._rename(incoming.tree, library, home.folder)
-            finding = manifest.finding(home.folder, counts, tables)
+            finding = manifest.finding(home.folder, counts, tables, reason)
         self._sync_parents(library, home.folder, incoming)
         incoming.remove()
         return _shortened(finding, task, desk)
 
     def _build(
         self, task: Task, desk: Desk, top: manifest.Head, incoming: Incoming
-    ) -> tuple[manifest.Counts, list[manifest.TableEntry]]:
+    ) -> tuple[manifest.Counts, list[manifest.TableEntry], Reason | None]:
         """Makes the job's tree. The upload must still be what was hashed, unless the job fails anyway."""
         work = files.Work(desk.work, task.upload)
         try:
             builder = Builder(task, top, incoming, work, self._syncer, _Meter(desk).add)
             if task.failure is not None:
-                return builder.build_failed()
+                return (*builder.build_failed(), task.failure)
             built = builder.build(_results(task, desk) if task.payload else None)
         finally:
             work.close()
         _check_unchanged(task.upload)
-        return built
+        return (*built, builder.first_reason)
 
     def _rename(self, tree: str, library: str, folder: str) -> None:
         try:

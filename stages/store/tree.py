@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from pipeline.model import MemberCounts, Task
+from pipeline.model import MemberCounts, Reason, Task
 from stages.handover import MemberResult, Results, TablePart
 from stages.store import files, manifest, tables
 from stages.store.incoming import Incoming, check_account, count_rows, member_place
@@ -82,6 +82,8 @@ class Builder:
         self._incoming = incoming
         self._work = work
         self._progress = progress
+        self.first_reason: Reason | None = None
+        self._first_rejected = -1
         self._files: list[str] = []  # all in the tree, relative
         self._parts: dict[str, TablePart] = {}  # the table parts among them
 
@@ -119,10 +121,16 @@ class Builder:
             firsts[seq] = min(map(_number, results.members), default=-1)
             for member in results.members:
                 seen[member.outcome] += 1
+                self._note_reason(member)
                 if where := member_place(member):
                     self._add(where)
         batches.seqs.sort(key=lambda seq: firsts[seq])
         return [piece for seq in batches.seqs for piece in pieces[seq]], MemberCounts(total=sum(seen.values()), **seen)
+
+    def _note_reason(self, member: MemberResult) -> None:
+        """Remembers why the first of the job's members that weren't taken wasn't."""
+        if member.reason is not None and (self._first_rejected < 0 or member.number < self._first_rejected):
+            self._first_rejected, self.first_reason = member.number, member.reason
 
     def _make_table(self, plan: Plan) -> manifest.TableEntry:
         self._incoming.make_folder(plan.name)
@@ -199,6 +207,9 @@ class Builder:
         self._incoming.make_folder("")
         path = self._add(manifest.NAME)
         head = msgspec.structs.replace(self._top, counts=counts)
+        if self.first_reason is not None:
+            state = "failed" if counts.members.none_taken else "done"
+            head = msgspec.structs.replace(head, reason=self.first_reason, state=state)
         try:
             manifest.write(path, head, entries, map(_entry, batches.members()))
         except _OutOfOrder:

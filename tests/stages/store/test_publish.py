@@ -66,7 +66,7 @@ def test_manifest(bench: Bench) -> None:
         "sha256": bench.upload.sha256,
         "arrived_at": "2026-02-02T02:40:00.250000+00:00",
     }
-    assert (manifest["state"], manifest["reason"]) == ("done", None)
+    assert (manifest["state"], manifest["reason"]["code"]) == ("done", "bomb")
     assert manifest["counts"] == {
         "members": {"total": 3, "converted": 1, "kept": 1, "rejected": 1},
         "tables": 1,
@@ -373,3 +373,20 @@ def test_a_part_may_lie_in_a_folder(bench: Bench) -> None:
 def test_stage_says_no_more_than_done(bench: Bench) -> None:
     assert bench.run(bench.task(1, one_table(bench), publish=False)) == Done()
     assert not Path(bench.library / "2026-02").exists()
+
+
+def test_a_job_of_which_nothing_was_taken_failed_for_its_first_members_reason(bench: Bench) -> None:
+    late, early = (
+        MemberResult(
+            number=number,
+            path=f"a.zip!/{number}.bin",
+            outcome="rejected",
+            reason=Reason(code=Code.CORRUPT, text=f"Number {number} is damaged.", next_step="Send it again."),
+        )
+        for number in (7, 2)
+    )
+    finding = bench.publish(Results(members=(late, early)))
+    manifest = bench.manifest(finding)
+    assert manifest["state"] == "failed"
+    assert finding.reason == early.reason
+    assert finding.members.none_taken

@@ -28,6 +28,7 @@ class Block(msgspec.Struct):
     blank: int = 0
     files: pl.Series | None = None  # which file each row is from, where a block holds more than one
     left_out: list[int] = []  # where the records start that are no rows
+    done: int = 0  # bytes of the source that are behind it
     frame: pl.DataFrame | None = None  # the rows, where they are already columns of text
 
 

@@ -27,6 +27,8 @@ from stages.convert.kinds import (
 )
 
 SMALL = 20_000  # rows from which on columns are worth two threads
+_TURNS = 6  # widenings of one column by the values that don't fit, before all are looked at
+_LOOKED_AT = 500  # of those values at once
 SAMPLE = 12  # values looked at from each end of a column, before all are tried
 
 
@@ -68,11 +70,40 @@ def fit(column: pl.Series, kind: Kind) -> pl.Series | None:
 
 def _widen(column: pl.Series, kind: Kind) -> tuple[Kind, pl.Series]:
     """The narrowest kind from KIND on that holds all of COLUMN, and COLUMN so typed (as text while undecided)."""
+    for _turn in range(_TURNS):
+        if settle(kind) == TEXT:
+            break
+        wider = join_all(_misfits(column, settle(kind)), kind)
+        if wider.name == "decimal":
+            wider = join(wider, _measured(column))
+        if wider == kind:
+            break
+        kind = wider
+        series = fit(column, settle(kind))
+        if series is not None:
+            return kind, series
+    if kind == TEXT:
+        return TEXT, column
+    return _widen_by_all(column, kind)
+
+
+def _widen_by_all(column: pl.Series, kind: Kind) -> tuple[Kind, pl.Series]:
+    """The same, by a look at each value."""
     kind = join_all(column.drop_nulls().unique().to_list(), kind)
     if kind.name == "decimal":
         kind = join(kind, _measured(column))
     series = fit(column, settle(kind))
     return (kind, series) if series is not None else (TEXT, column)
+
+
+def _misfits(column: pl.Series, kind: Kind) -> list[str]:
+    """Some of the values of COLUMN that KIND doesn't hold."""
+    name = column.name
+    cast, doubt = _parts(name, kind)
+    is_odd = (cast.is_null() | doubt) & pl.col(name).is_not_null()
+    if kind.null:
+        is_odd &= pl.col(name) != kind.null
+    return pl.DataFrame([column]).filter(is_odd).get_column(name).head(_LOOKED_AT).to_list()
 
 
 def _measured(column: pl.Series) -> Kind:
@@ -107,7 +138,13 @@ def _try(frame: pl.DataFrame, kinds: Sequence[Kind]) -> list[pl.Series | None]:
 
 @lru_cache(maxsize=4096)
 def _queries(name: str, kind: Kind) -> tuple[pl.Expr, pl.Expr]:
-    """The cast of a column to KIND, and its doubt."""
+    """The cast of a column to KIND, and whether any value is in doubt."""
+    cast, doubt = _parts(name, kind)
+    return cast, doubt.any()
+
+
+def _parts(name: str, kind: Kind) -> tuple[pl.Expr, pl.Expr]:
+    """The cast of a column to KIND, and each value's doubt."""
     column = pl.col(name)
     if kind.null:
         column = pl.when(column != kind.null).then(column)
@@ -115,7 +152,7 @@ def _queries(name: str, kind: Kind) -> tuple[pl.Expr, pl.Expr]:
     doubt = (
         _DOUBTS[kind.name](column, kind) if kind.name in _DOUBTS else ~column.str.contains(_PATTERNS[kind.name](kind))
     )
-    return cast, doubt.any()
+    return cast, doubt
 
 
 def _holds(column: pl.Series, cast: pl.Series, kind: Kind) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from stages.convert import dialect, encoding, header, reasons
+from stages.convert.ahead import ahead
 from stages.convert.blocks import Block, Splitter
 from stages.convert.encoding import Encoding
 from stages.convert.family import Bench, Head, Refused
@@ -139,12 +140,15 @@ def _read(plan: Plan, source: Source, bench: Bench) -> None:
         skip = plan.skip
         for chunk in encoding.chunks(source, plan.encoding, CHUNK, plan.written.line_end):
             chunk.text = plan.normal.apply(chunk.text)
-            sheet.repaired += chunk.strays
-            yield from splitter.blocks(chunk, skip)
+            for block in splitter.blocks(chunk, skip):
+                block.repaired += chunk.strays
+                block.done = chunk.at + len(chunk.raw)
+                chunk.strays = 0
+                yield block
             skip = 0
-            bench.progress(chunk.at + len(chunk.raw))
 
-    table = TextTable(plan.layout, sheet, blocks, bench)
+    is_large = source.length > 2 * CHUNK
+    table = TextTable(plan.layout, sheet, (lambda: ahead(blocks)) if is_large else blocks, bench)
     columns, totals = table.scan()
     sheet.facts = {**plan.facts, "blank_lines": totals.blank, "null_words": table.null_words()}
     sheet.finish(totals.read, columns)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from stages.convert import legacy
 from stages.convert.source import Source
@@ -199,11 +200,20 @@ def is_utf8(raw: bytes) -> bool:
     """Whether RAW is valid UTF-8."""
     if raw.isascii():
         return True
+    if len(raw) > _MUCH:  # several times as fast, and no text of twice the size is made
+        try:
+            pl.Series([raw], dtype=pl.Binary).cast(pl.String)
+        except pl.exceptions.PolarsError:
+            return False
+        return True
     try:
         raw.decode()
     except UnicodeDecodeError:
         return False
     return True
+
+
+_MUCH = 256 * 1024
 
 
 def _stray(error: UnicodeError) -> tuple[str, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from polars.io.plugins import register_io_source
 
 from pipeline.model import Column
 from stages.convert.account import RejectedRecord, check
+from stages.convert.ahead import Line
 from stages.convert.drawer import Drawer
 from stages.handover import TablePart
 
@@ -84,42 +84,11 @@ class ParquetFile:
         self._path.unlink(missing_ok=True)
 
 
-class _Line:
-    """Frames on their way from one thread to another: a bounded line that can be closed, for any number of takers."""
-
-    def __init__(self, most: int) -> None:
-        self._frames: deque[pl.DataFrame] = deque()
-        self._most = most
-        self._is_closed = False
-        self._changed = threading.Condition()
-
-    def put(self, frame: pl.DataFrame) -> None:
-        """Adds FRAME when there's room."""
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._frames) < self._most)
-            self._frames.append(frame)
-            self._changed.notify_all()
-
-    def take(self) -> pl.DataFrame | None:
-        """The next frame; None once the line is closed and empty."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._frames or self._is_closed)
-            frame = self._frames.popleft() if self._frames else None
-            self._changed.notify_all()
-            return frame
-
-    def close(self) -> None:
-        """No more will come."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
-
-
 class _Stream:
     """A thread in which the engine pulls frames and writes them."""
 
     def __init__(self, path: Path, schema: Any) -> None:
-        self._line = _Line(_WAITING)
+        self._line: Line[pl.DataFrame] = Line(_WAITING)
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, args=(path, schema), name="parquet", daemon=True)
         self._thread.start()

@@ -52,6 +52,7 @@ class TextTable:
         self._layout = layout
         self._sheet = sheet
         self._blocks = blocks
+        self._progress = bench.progress
         self._kinds = _first_kinds(layout, bench)
         self._has_files = False
 
@@ -92,6 +93,8 @@ class TextTable:
             totals.read += block.read
             totals.blank += block.blank
             self._sheet.repaired += block.repaired
+            if block.done:
+                self._progress(block.done)
             for reject in block.rejects:
                 self._sheet.reject(reject)
             if not block.rows:

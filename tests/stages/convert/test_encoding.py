@@ -83,6 +83,18 @@ def test_a_stray_byte_in_utf8_is_a_repair(bench: Bench) -> None:
     assert done.part.repaired == 1
 
 
+def test_a_stray_byte_far_inside_is_one_repair(bench: Bench) -> None:
+    rows = [f"{i},Größe {i}" for i in range(60_000)]
+    data = (
+        ("id,word\n" + "\n".join(rows) + "\n")
+        .encode()
+        .replace("Größe 50000\n".encode(), "Größe 50000\n".encode("cp1252"))
+    )
+    done = bench.csv(data)
+    assert [f"{number},{word}" for number, word in done.rows] == rows
+    assert done.part.repaired == 1
+
+
 def test_bytes_that_are_no_text() -> None:
     assert encoding.detect(bytes(range(256)) * 4, is_whole=True) is None
     assert encoding.detect(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", is_whole=True) is None

@@ -130,7 +130,7 @@ def process_command(
     Example: stampmill process ~/drops --into ~/tables
     """
     options = Options(password=_password(password_file), types=_types(types))
-    _require_present(paths)
+    _require_present(paths, into)
     config = config_for(into)
     with _Progress(config) as observer:
         result = process(paths, config, STAGES, options, observer=observer)
@@ -211,10 +211,14 @@ def _types(value: str) -> str:
     return value
 
 
-def _require_present(paths: Sequence[Path]) -> None:
+def _require_present(paths: Sequence[Path], into: Path) -> None:
     for path in paths:
         if not os.path.lexists(path):
             raise UsageError(problem=f"{path} doesn't exist.")
+        if path.resolve() == into.resolve():
+            raise UsageError(
+                problem=f"{path} is to be read and to be the library too. Choose another folder for --into."
+            )
 
 
 class _Progress:

@@ -68,6 +68,11 @@ def test_types_may_only_be_what_they_can_be(drop: Path, tmp_path: Path, capsys: 
 def test_a_path_that_isnt_there_is_named(drop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("process", drop, tmp_path / "gone.zip", "--into", tmp_path / "out") == ExitCode.USAGE
     assert "gone.zip doesn't exist." in capsys.readouterr().err
+
+
+def test_a_folder_is_not_read_and_written_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["process", str(tmp_path), "--into", f"{tmp_path}/."]) == ExitCode.USAGE
+    assert "Choose another folder for --into." in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -215,7 +215,7 @@ def _require_present(paths: Sequence[Path], into: Path) -> None:
     for path in paths:
         if not os.path.lexists(path):
             raise UsageError(problem=f"{path} doesn't exist.")
-        if path.resolve() == into.resolve():
+        if path.is_dir() and path.resolve() == into.resolve():
             raise UsageError(
                 problem=f"{path} is to be read and to be the library too. Choose another folder for --into."
             )

@@ -78,7 +78,7 @@ def test_a_folder_is_not_read_and_written_at_once(tmp_path: Path, capsys: pytest
 
 def test_a_dangling_link_is_a_job_and_no_wrong_call(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "gone")
-    cli._require_present([tmp_path / "link"])
+    cli._require_present([tmp_path / "link"], tmp_path / "out")
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\xff"])

@@ -108,9 +108,10 @@ def _judge_quarantine(upload: Upload, folder: Path, run: Record, verdict: Verdic
     crashed: set[str] = set()
     for job in run.jobs.get(str(folder / upload.name), []):
         published: Folder | None = run.folders.get(job.result_path)
-        if job.reason == "crashed":
+        members = published.manifest["members"] if published else []
+        if job.reason == "crashed" and not members:  # refused as a whole; else it's a member's reason
             crashed.add(upload.name)
-        for member in published.manifest["members"] if published else ():
+        for member in members:
             if member["reason"] and member["reason"]["code"] == "crashed":
                 crashed.add(member["path"].rsplit("/", 1)[-1])
     verdict.poison += len(crashed & set(upload.poison))

@@ -54,8 +54,8 @@ def test_worker_over_a_limit_is_replaced_and_the_file_singled_out(
     first, second = run(tmp_path, worker, word, "fine").summary.jobs
     assert second.state is JobState.DONE
     assert second.members.kept == 1
-    assert first.state is JobState.DONE
-    assert first.members.rejected == 1
+    assert first.reason is not None
+    assert (first.state, first.reason.code, first.members.rejected) == (JobState.FAILED, Code.CRASHED, 1)
     deaths = story(tmp_path, "died")
     assert len(deaths) == 3
     assert all(why in death for death in deaths)

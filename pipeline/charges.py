@@ -12,6 +12,7 @@ import signal
 from typing import Final, NamedTuple
 
 from pipeline.blackbox import Entry
+from pipeline.model import Code, Reason
 from pipeline.work import MSGPACK, Batch, Mark, decode_mark
 
 MAX_CHARGES: Final = 3
@@ -121,3 +122,12 @@ def _sentence(batch: Batch, entry: Entry) -> Verdict:
     batch.charges = 0
     batch.mark = MSGPACK.encode(Mark(crashed=(*mark.crashed, entry.member), alone=True, taken_alone=True))
     return Verdict.MEMBER
+
+
+def crashed(words: str) -> Reason:
+    """Why a job is given up whose worker died, as WORDS say, three times at the same point."""
+    return Reason(
+        code=Code.CRASHED,
+        text=f"The program that worked on it ended three times at the same point ({words}).",
+        next_step="Send its parts singly to find the one that does it.",
+    )

@@ -6,9 +6,11 @@ import selectors
 import signal
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
-STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # finish what is in hand, then end
+STOP: Final = (signal.SIGTERM, signal.SIGINT)  # finish what is in hand, then end
+RELOAD: Final = (signal.SIGHUP,)  # read the configuration again, where there is one; else a terminal's end: stop
 STOP_AT_ONCE: Final = (signal.SIGQUIT,)
 
 
@@ -19,8 +21,10 @@ class SignalInbox:
     sleeps in the selector, so that none is noticed late.
     """
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
+    def __init__(self, selector: selectors.BaseSelector, reloads: Callable[[], bool] = lambda: False) -> None:
         self.stops = 0  # how insistently we were asked to stop: 1 politely, 2 at once
+        self.reloads = 0  # how often we were asked to reload since this was set to 0
+        self._can_reload = reloads
         self._received: deque[int] = deque()
         self._selector = selector
         self._read, self._write = socket.socketpair()
@@ -30,7 +34,7 @@ class SignalInbox:
         self._old_wakeup = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         self._old_handlers: dict[int, Any] = {
             number: signal.signal(number, lambda number, _: self._received.append(number))
-            for number in (*STOP, *STOP_AT_ONCE)
+            for number in (*STOP, *RELOAD, *STOP_AT_ONCE)
         }
 
     def drain(self) -> None:
@@ -44,7 +48,11 @@ class SignalInbox:
     def decide(self) -> None:
         """Takes what was received into account."""
         while self._received:
-            self.stops += 2 if self._received.popleft() in STOP_AT_ONCE else 1
+            number = self._received.popleft()
+            if number in RELOAD and self._can_reload():
+                self.reloads += 1
+            else:
+                self.stops += 2 if number in STOP_AT_ONCE else 1
 
     def close(self) -> None:
         """Gives the signals back to whoever had them."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from pipeline import charges, disk, observe, process_tools, recovery
 from pipeline.charges import Death, Verdict
+from pipeline.chores import Chores
 from pipeline.config import Config
 from pipeline.dispatcher import Sends
 from pipeline.errors import DiskFailing
@@ -48,6 +49,7 @@ _LINGER_S: Final = 0.002  # at most, for more reports to come into the same comm
 _FULL_RETRY_S: Final = 0.5  # between tries to commit on a full disk
 
 Observer = Callable[[Snapshot], None]
+Listener = Callable[[int], None]  # is told which events of its file are there (EVENT_READ, EVENT_WRITE)
 
 
 class Supervisor:
@@ -83,7 +85,9 @@ class Supervisor:
         self._next_snapshot = 0.0
         self._started_at = time.time()
         self._tally = dict.fromkeys((JobState.DONE, JobState.FAILED, JobState.DUPLICATE), 0)
+        self.chores = Chores()
         self.on_ended: Callable[[Ended], None] = lambda ended: None
+        self.on_reload: Callable[[], None] | None = None  # on SIGHUP, which else stops
 
     # Life
 
@@ -108,7 +112,7 @@ class Supervisor:
         self._unfinished = self._ledger.unfinished()
         self._scheduler = Scheduler(self._config, self._ledger.next_batch)
         self._watchdog = Watchdog(self._config)
-        self._signals = SignalInbox(self._selector)
+        self._signals = SignalInbox(self._selector, reloads=lambda: self.on_reload is not None)
         stack.callback(self._signals.close)
         self._take_up()
 
@@ -149,6 +153,13 @@ class Supervisor:
                 self._unfinished += len(ids)
                 self._nothing_waiting = False
                 return ids
+
+    def watch(self, file: int, events: int, listener: Listener) -> None:
+        """Has the loop wait for EVENTS of FILE (a descriptor) too and tell LISTENER; 0 events ends that."""
+        if file in self._selector.get_map():
+            self._selector.unregister(file)
+        if events:
+            self._selector.register(file, events, listener)
 
     def worker_pid(self, stage: StageName) -> int | None:
         """The process id of STAGE's live worker."""
@@ -193,11 +204,17 @@ class Supervisor:
             if worker is None:
                 self._signals.drain()
                 continue
+            if not isinstance(worker, LocalWorker):
+                worker(mask)
+                continue
             if mask & selectors.EVENT_WRITE:
                 worker.flush()
             for report in worker.receive():
                 self._handle(worker.stage, report)
         self._signals.decide()
+        if self._signals.reloads and self.on_reload:
+            self._signals.reloads = 0
+            self.on_reload()
 
     def _handle(self, stage: StageName, report: Report) -> None:
         now = time.time()
@@ -265,11 +282,7 @@ class Supervisor:
             self._note_death(batch, EventKind.CRASHED, f"member {member}: {words}")
         elif verdict is Verdict.WHOLE:
             self._note_death(batch, EventKind.CRASHED, words)
-            text = f"The program that worked on it ended three times at the same point ({words})."
-            reason = Reason(
-                code=Code.CRASHED, text=text, next_step="Send its parts singly to find the one that does it."
-            )
-            self._scheduler.give_up(batch, reason)
+            self._scheduler.give_up(batch, charges.crashed(words))
 
     def _note_death(self, batch: Batch, kind: EventKind, detail: str) -> None:
         self._scheduler.changes.visit(batch, time.time(), kind, detail=detail)
@@ -334,7 +347,7 @@ class Supervisor:
 
     def _timeout(self) -> float:
         now = time.monotonic()
-        due = [self._next_housekeeping]
+        due = [self._next_housekeeping, self.chores.due_at]
         due.extend(worker.due_at for worker in self._workers.values() if worker.pid is None)
         if self._observer:
             due.append(self._next_snapshot)
@@ -347,6 +360,7 @@ class Supervisor:
 
     def _keep_house(self) -> None:
         now = self._scheduler.clock
+        self.chores.do(now)
         if now < self._next_housekeeping:
             return
         self._next_housekeeping = now + _HOUSEKEEPING_S

@@ -96,6 +96,30 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     no_progress_s: float = 600.0
 
 
+class Telegram(msgspec.Struct, frozen=True, kw_only=True):
+    """The account that takes uploads and answers them. What is secret lies in files of its own, never here."""
+
+    api_id: int
+    api_hash_file: str = ""  # the api_hash; empty: the service's credential api_hash ($CREDENTIALS_DIRECTORY)
+    bot_token_file: str = ""  # a bot's token, in place of a user account's login
+    session: str = ""  # the login's file, kept at mode 0600; empty: telegram/account.session in paths.state
+    senders: tuple[int, ...] = ()  # numeric ids of those who may upload, in a chat with the account or in one of `chats`
+    chats: tuple[int, ...] = ()  # numeric ids of groups and channels; without `senders`, everybody in them may upload
+    max_bytes: int = 4 * GIB  # of one file
+    downloads: int = 4  # files at a time
+    parts_timeout_s: float = 3600.0  # how long a volume or a part of an album may be missing
+    reconcile_s: float = 180.0  # between two looks at the chats for what no update told of
+    first_look_s: float = 86_400.0  # how far back a chat is read that has never been looked at
+    deliver: Literal["summary", "files"] = "summary"  # whether results are sent back as files too
+    stranger_reply: str = ""  # what others are told, once; empty: nothing
+    server: str = ""  # a test server in place of Telegram's, as host:port
+    server_key: str = ""  # ... and the file with its public key (PEM)
+
+    def session_file(self, paths: Paths) -> Path:
+        """Where the login is kept."""
+        return Path(self.session) if self.session else Path(paths.state) / "telegram" / "account.session"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set."""
 
@@ -106,4 +130,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     extract: Extract = Extract()
     convert: Convert = Convert()
     worker: Worker = Worker()
+    telegram: Telegram | None = None  # none: uploads come from the inbox and from `submit` alone
     stop_timeout_s: float = 30.0

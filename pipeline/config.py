@@ -1,9 +1,13 @@
-"""The typed configuration. Sizes are bytes, times seconds; each field's comment is its documentation."""
+"""The typed configuration. Sizes are bytes, times seconds; each field's comment is its documentation.
+
+The reference in docs/ and the file that `init` writes are made from here, so every field has a comment, on its line or
+in the lines above it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -12,12 +16,20 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
+# What a number counts, and what it may be. In the file a size may be written "64 GiB" and a duration "30 s".
+Bytes = Annotated[int, msgspec.Meta(ge=1, extra={"unit": "bytes"})]
+Seconds = Annotated[float, msgspec.Meta(gt=0, extra={"unit": "seconds"})]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+Folder = Annotated[str, msgspec.Meta(extra={"unit": "path"})]  # relative to the file's own folder; ~ is the user's home
+
 
 class Paths(msgspec.Struct, frozen=True, kw_only=True):
     """Where things lie."""
 
-    state: str  # ledger, locks, spool, work
-    library: str  # published results
+    state: Folder  # ledger, locks, spool, work: on a local disk
+    library: Folder  # published results
+    inbox: Folder = ""  # files moved in here are taken; empty: none is
 
     @property
     def work(self) -> Path:
@@ -25,29 +37,39 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.state) / "work"
 
     @property
+    def spool(self) -> Path:
+        """Where uploads land."""
+        return Path(self.state) / "spool"
+
+    @property
     def ledger(self) -> Path:
         """The SQLite database."""
         return Path(self.state) / "ledger.sqlite"
+
+    @property
+    def socket(self) -> Path:
+        """Where a running daemon listens."""
+        return Path(self.state) / "control.sock"
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """How much may wait in front of a stage."""
 
-    batches: int = 16
-    bytes: int = 256 * MIB
+    batches: Count = 16  # that may wait
+    bytes: Bytes = 256 * MIB  # that they may hold in work/ together
 
 
 class BatchSize(msgspec.Struct, frozen=True, kw_only=True):
     """When extract closes a batch: at whichever comes first."""
 
-    bytes: int = 64 * MIB
-    files: int = 1000
+    bytes: Bytes = 64 * MIB  # of all its files together
+    files: Count = 1000  # in it
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """How much disk is left alone."""
 
-    min_free: int = 256 * MIB
+    min_free: Bytes = 256 * MIB  # work pauses below it, and goes on by itself
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,31 +79,32 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     the folder that takes the results, `{name}` for the upload's name. It runs with the batch's folder as its own.
     """
 
-    argv: tuple[str, ...]
-    wall_s: float = 3600.0
-    memory_bytes: int = 4 * GIB
-    exit_codes: dict[int, str] = msgspec.field(default_factory=lambda: {0: "done", 75: "retry"})  # or a reject's code
-    log_bytes: int = MIB  # of what it prints, the rest is thrown away
+    argv: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]  # the program and its arguments
+    wall_s: Seconds = 3600.0  # a run may take
+    memory_bytes: Bytes = 4 * GIB  # it may use
+    # What each exit code means: done, retry, or the code of a reject.
+    exit_codes: dict[int, str] = msgspec.field(default_factory=lambda: {0: "done", 75: "retry"})
+    log_bytes: Bytes = MIB  # of what it prints are kept, the rest is thrown away
 
 
 class Extract(msgspec.Struct, frozen=True, kw_only=True):
     """What one job may cost; counted on bytes really produced, one budget over all nested levels."""
 
-    max_bytes: int = 64 * GIB  # all members together
-    max_member_bytes: int = 16 * GIB  # one member
-    max_ratio: int = 200  # produced to read, after the first MiB
-    max_members: int = 1_000_000
-    max_depth: int = 4  # archives within archives
-    max_wall_s: float = 6 * 3600.0
-    max_cpu_s: float = 6 * 3600.0
+    max_bytes: Bytes = 64 * GIB  # all members together
+    max_member_bytes: Bytes = 16 * GIB  # one member
+    max_ratio: Count = 200  # produced to read, after the first MiB
+    max_members: Count = 1_000_000
+    max_depth: Count = 4  # archives within archives
+    max_wall_s: Seconds = 6 * 3600.0  # of one job's extraction
+    max_cpu_s: Seconds = 6 * 3600.0  # of processor time in it
     command: Command | None = None  # a program that extracts in place of the built-in
 
 
 class Convert(msgspec.Struct, frozen=True, kw_only=True):
     """How tables are made."""
 
-    max_columns: int = 20_000
-    max_rows: int = 0  # of one table; 0 for any number
+    max_columns: Count = 20_000  # of one table
+    max_rows: Annotated[int, msgspec.Meta(ge=0)] = 0  # of one table; 0 for any number
     formats: tuple[str, ...] = ()  # the families that are read (delimited, json, workbook, ...); none named: all
     on_reject: Literal["keep", "fail"] = "keep"  # a file with bad records: its good ones are kept, or it's refused
     types: dict[str, str] = {}  # by column name: VARCHAR, BIGINT, DOUBLE, DATE, or how dates are written (%d/%m/%Y)
@@ -91,9 +114,9 @@ class Convert(msgspec.Struct, frozen=True, kw_only=True):
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker may take before it is replaced."""
 
-    memory_bytes: int = 2 * GIB
-    wall_s: float = 6 * 3600.0  # one batch
-    no_progress_s: float = 600.0
+    memory_bytes: Bytes = 2 * GIB  # it and its tools may use
+    wall_s: Seconds = 6 * 3600.0  # one batch may take
+    no_progress_s: Seconds = 600.0  # may pass without any
 
 
 class Telegram(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +126,7 @@ class Telegram(msgspec.Struct, frozen=True, kw_only=True):
     api_hash_file: str = ""  # the api_hash; empty: the service's credential api_hash ($CREDENTIALS_DIRECTORY)
     bot_token_file: str = ""  # a bot's token, in place of a user account's login
     session: str = ""  # the login's file, kept at mode 0600; empty: telegram/account.session in paths.state
-    senders: tuple[int, ...] = ()  # numeric ids of those who may upload, in a chat with the account or in one of `chats`
+    senders: tuple[int, ...] = ()  # numeric ids of those who may upload, directly and in one of `chats`
     chats: tuple[int, ...] = ()  # numeric ids of groups and channels; without `senders`, everybody in them may upload
     max_bytes: int = 4 * GIB  # of one file
     downloads: int = 4  # files at a time
@@ -120,6 +143,32 @@ class Telegram(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.session) if self.session else Path(paths.state) / "telegram" / "account.session"
 
 
+class Inbox(msgspec.Struct, frozen=True, kw_only=True):
+    """When a file in the folder `paths.inbox` is taken."""
+
+    quiet_s: Seconds = 5.0  # it must have been unchanged, and open for writing nowhere
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """What is deleted by itself. Results never are."""
+
+    # Uploads in the spool, so long after their job's end; 0: never.
+    uploads_s: Annotated[float, msgspec.Meta(ge=0, extra={"unit": "seconds"})] = 7 * 86400.0
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """What the daemon writes to stderr, which is the journal's under systemd."""
+
+    format: Literal["text", "json"] = "text"  # one event a line either way
+    level: Literal["debug", "info", "notice", "warning", "err"] = "info"  # and what is graver
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    """OpenMetrics for Prometheus, on 127.0.0.1 only."""
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0  # 9464 is usual; 0: none are served
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set."""
 
@@ -130,5 +179,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     extract: Extract = Extract()
     convert: Convert = Convert()
     worker: Worker = Worker()
+    inbox: Inbox = Inbox()
+    retention: Retention = Retention()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
     telegram: Telegram | None = None  # none: uploads come from the inbox and from `submit` alone
-    stop_timeout_s: float = 30.0
+    stop_timeout_s: Seconds = 30.0  # running batches may take to finish when the daemon is told to stop
+
+
+_REPLACED = "it is for the built-in stage, which the command replaces"
+
+# Keys that can't both be set, and why.
+EXCLUSIVE: Final[tuple[tuple[str, str, str], ...]] = (
+    *(
+        ("convert.command", f"convert.{key}", _REPLACED)
+        for key in ("formats", "on_reject", "types", "max_rows", "max_columns")
+    ),
+    *(("extract.command", f"extract.{field}", _REPLACED) for field in Extract.__struct_fields__ if field != "command"),
+)

@@ -52,13 +52,13 @@ class Dispatcher:
     def _dispatch(self, state: StageState, sends: Sends, changes: Changes) -> None:
         skipped = 0
         queue = state.queue
-        while len(queue) > skipped and len(state.in_hand) < state.window and not state.suspects:
+        while queue.batches > skipped and len(state.in_hand) < state.window and not state.suspects:
             batch = queue.peek()
             if batch.not_before > self._clock:
                 queue.rotate()
                 skipped += 1
                 continue
-            place = self._expected_bytes(batch) if state.name is not StageName.STORE else 0
+            place = self._expected_bytes(batch)
             if not self._may_start(state, batch, place):
                 return
             self._hand_out(state, queue.pop(), place, sends, changes)
@@ -76,27 +76,29 @@ class Dispatcher:
 
     def _may_start(self, state: StageState, batch: Batch, place: int) -> bool:
         """Whether STATE's worker may take BATCH now, whose output needs a PLACE of so many bytes in the next queue."""
-        in_hand = len(state.in_hand)
-        if in_hand and (batch.is_suspect or state.waits(next(iter(state.in_hand.values())))):
-            return False  # while the running extract waits for a place, none behind it may take one
+        in_hand, name = len(state.in_hand), state.name
+        if in_hand and (batch.charges or batch.orphaned):
+            return False  # a suspect runs alone
         if in_hand >= MIN_WINDOW and state.in_hand_bytes + batch.held_bytes > self._config.batch.bytes:
             return False
-        if state.name is StageName.STORE:
+        if name is StageName.STORE:
             return True
-        if state.name is StageName.INTAKE and len(self.refusals) >= self._config.queue.batches:
-            return False
-        if state.name is StageName.EXTRACT and in_hand:
+        if name is StageName.EXTRACT and in_hand:
+            if state.waits(next(iter(state.in_hand.values()))):
+                return False  # while the running extract waits for a place, none behind it may take one
             return state.next_queue.has_room(place, _SPARE_PLACES, self._config.batch.bytes)
+        if name is StageName.INTAKE and len(self.refusals) >= self._config.queue.batches:
+            return False
         return state.next_queue.has_room(place)
 
     def _expected_bytes(self, batch: Batch) -> int:
         """The bytes in work/ that a place for BATCH's next output is reserved with."""
-        if batch.stage is StageName.INTAKE:
-            return 0
-        if batch.stage is StageName.EXTRACT:
-            most = max(_FREE_RATIO_BYTES, batch.job.upload.size * self._config.extract.max_ratio)
-            return min(self._config.batch.bytes, most)
-        return min(self._config.batch.bytes, batch.bytes)
+        stage, most = batch.stage, self._config.batch.bytes
+        if stage is StageName.CONVERT:
+            return min(most, batch.bytes)
+        if stage is StageName.EXTRACT:
+            return min(most, max(_FREE_RATIO_BYTES, batch.job.upload.size * self._config.extract.max_ratio))
+        return 0
 
     def _hand_out(self, state: StageState, batch: Batch, place: int, sends: Sends, changes: Changes) -> None:
         batch.state = BatchState.DISPATCHED

@@ -32,6 +32,10 @@ _END_JOB = (
     "UPDATE job SET state = ?, reason = ?, duplicate_of = ?, ended_at = ?, result_path = ?, members = ?,"
     " rejected_records = ?, options = ? WHERE id = ?"
 )
+_END_DONE = (  # most ends are this, and NULLs in the statement cost less than bound ones
+    "UPDATE job SET state = 'done', reason = NULL, duplicate_of = NULL, ended_at = ?, result_path = ?, members = ?,"
+    " rejected_records = ? WHERE id = ?"
+)
 _JOB_COLUMNS = "job.id, path, name, size, mtime_ns, inode, device, sha256, arrived_at, options, epoch, reason"
 _options = msgspec.msgpack.Decoder(Options)
 _reason = msgspec.json.Decoder(Reason)
@@ -264,7 +268,10 @@ class Ledger:
             db.execute("DELETE FROM job WHERE id = ?", (job,))
 
     def _end(self, ends: Sequence[JobEnd]) -> None:
-        self._db.executemany(_END_JOB, [_end_row(end) for end in ends])
+        plain = [end for end in ends if end.is_plain]
+        self._db.executemany(_END_DONE, [_done_row(end) for end in plain])
+        if len(plain) < len(ends):
+            self._db.executemany(_END_JOB, [_end_row(end) for end in ends if not end.is_plain])
         for end in ends:
             tables = end.tables
             if end.tables_file:
@@ -355,6 +362,10 @@ def _batch(job: Job, row: Sequence[Any]) -> Batch:
     if batch.seq == 0 and batch.stage > StageName.EXTRACT:
         job.ended_extract = True
     return batch
+
+
+def _done_row(end: JobEnd) -> tuple[object, ...]:
+    return (end.at, end.result_path, _json.encode(end.members).decode(), end.rejected_records, end.job)
 
 
 def _end_row(end: JobEnd) -> tuple[object, ...]:

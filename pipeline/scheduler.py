@@ -134,7 +134,8 @@ class Scheduler:
                 self._changes.unlink.extend(outcome.output.names)
             return
         state.give(batch)
-        self._free_places(batch, batch.places)
+        if batch.places:
+            self._free_places(batch, batch.places)
         state.worked(report.busy_s)
         if isinstance(outcome, Done):
             if not batch.publishes:
@@ -223,7 +224,7 @@ class Scheduler:
     def _visit_over(self, batch: Batch, report: Finished) -> None:
         self._changes.visit(batch, report.started_at, EventKind.FINISHED, seconds=report.busy_s)
         batch.attempt = 0
-        if batch.is_suspect or batch.mark:
+        if batch.charges or batch.orphaned or batch.mark:
             batch.charges, batch.orphaned, batch.mark = 0, 0, b""
             self._changes.judged[batch.id] = batch
 

@@ -56,4 +56,7 @@ class StageState:
         self.finished += 1
         self.busy_s += busy_s
         self.mean_s += (busy_s - self.mean_s) * 0.2
-        self.window = max(MIN_WINDOW, min(MAX_WINDOW, int(WINDOW_S / (self.mean_s + 1e-9))))
+        if self.mean_s * MAX_WINDOW <= WINDOW_S:
+            self.window = MAX_WINDOW
+        else:
+            self.window = max(MIN_WINDOW, int(WINDOW_S / self.mean_s))

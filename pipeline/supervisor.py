@@ -207,6 +207,8 @@ class Supervisor:
             if not isinstance(worker, LocalWorker):
                 worker(mask)
                 continue
+            if key.fd == worker.pidfd:
+                continue  # it has died: `_reap` sees to it
             if mask & selectors.EVENT_WRITE:
                 worker.flush()
             for report in worker.receive():

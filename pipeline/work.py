@@ -25,6 +25,10 @@ from pipeline.model import (
 
 MSGPACK = msgspec.msgpack.Encoder()
 
+# sqlite3 looks for an adapter of every value whose type isn't exactly int, float, str or bytearray, which takes 0.7 us
+# each; members of enums become plain numbers and texts by these.
+_NUMBERS = tuple(range(4))
+
 
 class EventKind(enum.StrEnum):
     """What an event says happened."""
@@ -156,12 +160,12 @@ class Batch:
     def moved(self) -> tuple[object, ...]:
         """The part of its ledger row that changes with every step, id last."""
         return (
-            self.stage,
-            self.state,
+            _NUMBERS[self.stage],
+            _NUMBERS[self.state],
             self.attempt,
             self.bytes,
             self.files,
-            self.payload,
+            bytearray(self.payload),
             "\n".join(self.names) if self.names else "",
             self.id,
         )
@@ -185,6 +189,11 @@ class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
     rejected_records: int = 0
     tables: tuple[TableInfo, ...] = ()
     tables_file: str = ""  # a name in work/ that holds the tables, where they are many
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the job is done with nothing to say of it, and had no password that is to be wiped."""
+        return self.state is JobState.DONE and self.reason is None and self.options.password is None
 
 
 class Equal(NamedTuple):
@@ -256,11 +265,14 @@ class Changes:
         detail: str = "",
     ) -> None:
         """Adds an event; they are numbered when they are committed."""
-        self.events.append((job, at, seq, stage, what, attempt, seconds, detail))
+        number = None if stage is None else _NUMBERS[stage]
+        self.events.append((job, at, seq, number, what._value_, attempt, seconds, detail))
 
     def visit(self, batch: Batch, at: float, what: EventKind, *, seconds: float = 0.0, detail: str = "") -> None:
         """Adds an event about BATCH at the stage where it is."""
-        self.events.append((batch.job.id, at, batch.seq, batch.stage, what, batch.attempt, seconds, detail))
+        self.events.append(
+            (batch.job.id, at, batch.seq, _NUMBERS[batch.stage], what._value_, batch.attempt, seconds, detail)
+        )
 
     def delete(self, batches: Iterable[Batch]) -> None:
         """Takes BATCHES out of the ledger, and what they own out of work/."""

@@ -45,7 +45,7 @@ class LocalWorker:
         self._selector = selector
         self._process: BaseProcess | None = None
         self._channel: Channel | None = None
-        self._pidfd = -1
+        self.pidfd = -1  # readable once the process has ended
         self._started_at = 0.0
         self._quick_deaths = 0
         self._idle_deaths: list[float] = []
@@ -68,12 +68,12 @@ class LocalWorker:
         theirs.close()
         assert process.pid is not None
         self._process, self._channel = process, Channel(ours)
-        self._pidfd = os.pidfd_open(process.pid)
+        self.pidfd = os.pidfd_open(process.pid)
         self._started_at = time.monotonic()
         self.restarts += 1
         self.killed_for = ""
         self._selector.register(self._channel, selectors.EVENT_READ, self)
-        self._selector.register(self._pidfd, selectors.EVENT_READ, self)
+        self._selector.register(self.pidfd, selectors.EVENT_READ, self)
 
     def receive(self) -> list[Report]:
         """All reports that are there."""
@@ -107,7 +107,7 @@ class LocalWorker:
     def is_dead(self) -> bool:
         """Whether the process has ended but isn't buried yet. Its pidfd tells, even when multiprocessing, which polls
         all its children at each start of one, has reaped it already."""
-        return self._process is not None and bool(select.select([self._pidfd], [], [], 0)[0])
+        return self._process is not None and bool(select.select([self.pidfd], [], [], 0)[0])
 
     def bury(self) -> tuple[int, Entry]:
         """Reaps the dead process; returns its exit code and what its black box said last."""
@@ -116,8 +116,8 @@ class LocalWorker:
         exit_code = self._process.exitcode
         assert exit_code is not None
         self._close_channel()
-        self._selector.unregister(self._pidfd)
-        os.close(self._pidfd)
+        self._selector.unregister(self.pidfd)
+        os.close(self.pidfd)
         self._process.close()
         self._process = None
         return exit_code, self.black_box.read()
@@ -153,7 +153,7 @@ class LocalWorker:
         if self._process is not None and self._process.pid is not None:
             self.killed_for = why
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def _close_channel(self) -> None:
         if self._channel is not None:

@@ -84,3 +84,13 @@ class UsageError(StampmillError):
     """{problem}"""
 
     exit_code = ExitCode.USAGE
+
+
+class Unreachable(StampmillError):
+    """No daemon answers at {path} ({detail}). Start it with `stampmill run`, or `systemctl start stampmill`."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class RequestRefused(StampmillError):
+    """{text}"""

@@ -1,0 +1,171 @@
+"""The spool: where uploads land, each in a folder of its own, durably and under the name that people call it.
+
+A file is moved in, and synced with its folders, before the ledger learns of it; what a kill leaves between the two is
+found at the next start. So nothing that was moved in is lost, and since the folder's name is the job's source, nothing
+becomes two jobs.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pipeline.model import Upload
+
+_COPY_BYTES: Final = 64 * 1024 * 1024
+_NAME_BYTES: Final = 200
+_FOLDER: Final = re.compile(r"(inbox|submit)-[0-9a-f]+-[0-9a-f]+")
+_counter = itertools.count()
+
+
+class Spooled(NamedTuple):
+    """A file in the spool: the PATH it has there, what people call it, and the job's SOURCE in the ledger."""
+
+    path: Path
+    name: str
+    source: str
+
+
+def new_folder(spool: Path, origin: str) -> Path:
+    """Makes a folder for an upload from ORIGIN, `inbox` or `submit`."""
+    folder = spool / f"{origin}-{time.time_ns():x}-{os.getpid():x}{next(_counter) % 4096:03x}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def safe_name(name: str) -> str:
+    """NAME as a file of the spool may be called: UTF-8, and not too long for any file system."""
+    text = os.fsencode(os.path.basename(name)).decode(errors="replace").replace("\n", " ") or "upload"
+    stem, dot, ending = text.rpartition(".")
+    if len(text.encode()) <= _NAME_BYTES and text not in (".", ".."):
+        return text
+    ending = f"{dot}{ending}" if len(ending) <= 10 else ""
+    return (stem or text).encode()[: _NAME_BYTES - 20].decode(errors="ignore") + ending
+
+
+def take(source: Path, spool: Path, origin: str) -> Spooled:
+    """Moves the regular file SOURCE into SPOOL; it is durable there when this returns. Raises OSError; then SOURCE is
+    where it was, or whole in the spool, or both."""
+    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(source))
+        os.fsync(descriptor)
+        folder = new_folder(spool, origin)
+        target = folder / safe_name(source.name)
+        try:
+            _move(source, target, descriptor)
+        except OSError:
+            _discard(folder)
+            raise
+    finally:
+        os.close(descriptor)
+    for directory in (folder, spool, source.parent):
+        sync_folder(directory)
+    return _spooled(target)
+
+
+def _move(source: Path, target: Path, descriptor: int) -> None:
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        partial = target.with_name(".partial")
+        copy(descriptor, partial)
+        os.rename(partial, target)
+        sync_folder(target.parent)
+        os.unlink(source)
+
+
+def copy(descriptor: int, target: Path) -> None:
+    """Copies the file behind DESCRIPTOR to TARGET, which is new, and syncs it. Raises OSError."""
+    output = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        offset = 0
+        while done := _copy_some(descriptor, output, offset):
+            offset += done
+        os.fsync(output)
+    finally:
+        os.close(output)
+
+
+def _copy_some(source: int, target: int, offset: int) -> int:
+    try:
+        return os.copy_file_range(source, target, _COPY_BYTES, offset, offset)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    data = os.pread(source, 1024 * 1024, offset)
+    return os.pwrite(target, data, offset) if data else 0
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes FOLDER's entries durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def found(spool: Path) -> Iterator[Spooled]:
+    """What lies in SPOOL from the inbox or `submit`, oldest first. Half-made folders are removed on the way."""
+    for entry in sorted(os.scandir(spool), key=lambda entry: entry.name):
+        if not (_FOLDER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)):
+            continue
+        folder = Path(entry.path)
+        files = [name for name in os.listdir(folder) if not name.startswith(".partial")]
+        if files:
+            yield _spooled(folder / files[0])
+        elif entry.name.startswith("inbox-"):
+            _discard(folder)
+
+
+def folder_named(spool: Path, name: str) -> Spooled | None:
+    """What `submit` has put into the folder NAME of SPOOL; None where that isn't one, or holds no file."""
+    if not _FOLDER.fullmatch(name):
+        return None
+    try:
+        files = os.listdir(spool / name)
+    except OSError:
+        return None
+    return _spooled(spool / name / files[0]) if len(files) == 1 else None
+
+
+def _spooled(path: Path) -> Spooled:
+    return Spooled(path, path.name, f"spool:{path.parent.name}")
+
+
+def upload_of(spooled: Spooled) -> Upload:
+    """The upload as the ledger keeps it. Raises OSError."""
+    status = os.lstat(spooled.path)
+    return Upload(
+        path=str(spooled.path),
+        name=spooled.name,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        inode=status.st_ino,
+        device=status.st_dev,
+        arrived_at=time.time(),
+    )
+
+
+def discard(path: Path, spool: Path) -> bool:
+    """Deletes the upload PATH, with its folder, if it is the inbox's or `submit`'s in SPOOL."""
+    if path.parent.parent != spool or not _FOLDER.fullmatch(path.parent.name):
+        return False
+    _discard(path.parent)
+    return True
+
+
+def _discard(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

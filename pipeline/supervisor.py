@@ -35,8 +35,9 @@ from pipeline.model import (
     Taken,
     Upload,
 )
-from pipeline.scheduler import Ended, Scheduler
+from pipeline.scheduler import Ended
 from pipeline.signals import SignalInbox
+from pipeline.steering import SteeredScheduler
 from pipeline.watchdog import Watchdog
 from pipeline.work import Batch, Changes, Equal, EventKind, Job
 from pipeline.workers import LocalWorker, make_workers
@@ -101,7 +102,7 @@ class Supervisor:
         stack.callback(self._selector.close)
         stack.callback(os.close, recovery.prepare(self._config))
         recovery.end_orphans(self._config, list(StageName))
-        self._workers = make_workers(self._modules, self._config, self._selector)
+        self._workers = self.workers = make_workers(self._modules, self._config, self._selector)
         stack.callback(self._kill_workers)
         if self._start_early:
             self.start()
@@ -109,9 +110,9 @@ class Supervisor:
         stack.callback(self._ledger.close)
         recovery.forget_after_reboot(self._config, self._ledger)
         self._ledger.hold_none()
-        self._unfinished = self._ledger.unfinished()
-        self._scheduler = Scheduler(self._config, self._ledger.next_batch)
-        self._watchdog = Watchdog(self._config)
+        self.unfinished = self._ledger.unfinished()
+        self._scheduler = self.scheduler = SteeredScheduler(self._config, self._ledger.next_batch)
+        self._watchdog = self.watchdog = Watchdog(self._config)
         self._signals = SignalInbox(self._selector, reloads=lambda: self.on_reload is not None)
         stack.callback(self._signals.close)
         self._take_up()
@@ -150,7 +151,7 @@ class Supervisor:
             except LedgerFull as error:
                 self._wait_for_space(error)
             else:
-                self._unfinished += len(ids)
+                self.unfinished += len(ids)
                 self._nothing_waiting = False
                 return ids
 
@@ -313,7 +314,7 @@ class Supervisor:
             break
         for ended in self._scheduler.ended:
             self._tally[ended.state] = self._tally.get(ended.state, 0) + 1
-            self._unfinished -= 1
+            self.unfinished -= 1
             self.on_ended(ended)
         self._scheduler.ended.clear()
 
@@ -395,7 +396,7 @@ class Supervisor:
 
     def snapshot(self) -> Snapshot:
         """The pipeline as it is now."""
-        return observe.take(self._scheduler, self._workers, self._tally, self._unfinished, self._started_at)
+        return observe.take(self._scheduler, self._workers, self._tally, self.unfinished, self._started_at)
 
     # Taking up and winding down
 

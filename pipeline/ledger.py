@@ -202,6 +202,20 @@ class Ledger:
                 return Equal(id, JobState(state), path, result_path)
         return None
 
+    def job(self, id: int) -> tuple[Job, JobState, str | None] | None:
+        """The job ID, its state, and where it was published, relative to the library."""
+        rows = self._query(f"SELECT {_JOB_COLUMNS}, state, result_path FROM job WHERE id = ?", (id,))
+        return (_job(rows[0][:-2]), JobState(rows[0][-2]), rows[0][-1]) if rows else None
+
+    def halt(self) -> str:
+        """How the operator holds the pipeline, as `set_halt` noted it; empty where it works."""
+        return self._meta("halt", "")
+
+    def set_halt(self, halt: str) -> None:
+        """Notes how the operator holds the pipeline, which outlives the daemon."""
+        with self._transaction():
+            self._set_meta("halt", halt)
+
     def hold_none(self) -> None:
         """Lets every held job wait by itself again: at a start, nobody runs whom they could wait for."""
         with self._transaction() as db:

@@ -213,12 +213,13 @@ class Fetched(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
 
 
 class Assembled(msgspec.Struct, frozen=True, array_like=True, tag=7):
-    """All files of an upload are there; `path` is the one that the job reads, `size` its bytes."""
+    """All files of an upload are there (or it has waited long enough for `missing`): their `paths`, the one by which it
+    is opened first, and what people call it."""
 
     upload: int
-    path: str
+    paths: tuple[str, ...]
     name: str
-    size: int
+    missing: str = ""
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag=8):
@@ -377,7 +378,8 @@ def pack_facts(facts: Facts) -> bytes:
 
 def unpack_facts(data: bytes) -> Facts:
     """What `pack_facts` made of facts."""
-    return _facts.decode(data)
+    facts: Facts = _facts.decode(data)
+    return facts
 
 
 class Link(Protocol):

@@ -74,6 +74,61 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         PRIMARY KEY (job, name)
     ) WITHOUT ROWID;
     """,
+    # 2: what came by Telegram, and what is to be said there.
+    """
+    CREATE TABLE telegram_chat (
+        chat INTEGER PRIMARY KEY,
+        looked INTEGER NOT NULL           -- every message up to this one has been reported
+    );
+    CREATE TABLE telegram_upload (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        chat INTEGER NOT NULL,
+        series TEXT NOT NULL,             -- what its messages have in common: a set of volumes, an album, or itself
+        state TEXT NOT NULL,              -- adapter_model.UploadState
+        job INTEGER,
+        twin INTEGER,                     -- the upload of the same document that it waits for (state twin)
+        seen_before INTEGER NOT NULL DEFAULT 0,
+        attempt INTEGER NOT NULL DEFAULT 0,
+        password TEXT NOT NULL DEFAULT '', -- given in a reply; wiped when it ends
+        arrived_at REAL NOT NULL,
+        ended_at REAL
+    );
+    CREATE INDEX telegram_upload_open ON telegram_upload (chat, series) WHERE state IN ('open', 'twin', 'job');
+    CREATE INDEX telegram_upload_job ON telegram_upload (job) WHERE job IS NOT NULL;
+    CREATE INDEX telegram_upload_twin ON telegram_upload (twin) WHERE state = 'twin';
+    CREATE TABLE telegram_message (
+        chat INTEGER NOT NULL,            -- as Telegram's clients mark it: negative for groups and channels
+        message INTEGER NOT NULL,
+        upload INTEGER NOT NULL,
+        sender INTEGER NOT NULL,
+        at REAL NOT NULL,
+        document INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        part INTEGER NOT NULL,
+        wishes BLOB NOT NULL,             -- msgpack adapter_model.Wishes; the password is wiped when the upload ends
+        fetched INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (chat, message)
+    ) WITHOUT ROWID;
+    CREATE INDEX telegram_message_upload ON telegram_message (upload);
+    CREATE INDEX telegram_message_document ON telegram_message (document);
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        once TEXT NOT NULL UNIQUE,        -- status:<upload>:<attempt>, final:<upload>:<attempt>, reply:<chat>:<message>
+        random_id INTEGER NOT NULL,       -- by which Telegram knows a message that was sent before
+        chat INTEGER NOT NULL,
+        reply_to INTEGER NOT NULL,
+        upload INTEGER NOT NULL,          -- 0 for the answer to a command
+        facts BLOB NOT NULL,              -- msgpack adapter_model.Facts
+        state TEXT NOT NULL,              -- waiting, sent, undeliverable, dropped (a status that came too late)
+        message INTEGER NOT NULL DEFAULT 0,
+        words TEXT NOT NULL DEFAULT '',   -- why it's undeliverable
+        at REAL NOT NULL
+    );
+    CREATE INDEX outbox_waiting ON outbox (id) WHERE state = 'waiting';
+    CREATE INDEX outbox_message ON outbox (chat, message) WHERE message > 0;
+    CREATE INDEX outbox_upload ON outbox (upload);
+    """,
 )
 
 

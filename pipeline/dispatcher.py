@@ -27,7 +27,7 @@ class Dispatcher:
     """Hands out what the queues hold. `refusals` are jobs to be published with nothing but their reason."""
 
     def __init__(self, config: Config, stages: Sequence[StageState]) -> None:
-        self._config = config
+        self.config = config
         self._stages = stages
         self._clock = 0.0
         self.refusals: deque[Batch] = deque()
@@ -79,25 +79,25 @@ class Dispatcher:
         in_hand, name = len(state.in_hand), state.name
         if in_hand and (batch.charges or batch.orphaned):
             return False  # a suspect runs alone
-        if in_hand >= MIN_WINDOW and state.in_hand_bytes + batch.held_bytes > self._config.batch.bytes:
+        if in_hand >= MIN_WINDOW and state.in_hand_bytes + batch.held_bytes > self.config.batch.bytes:
             return False
         if name is StageName.STORE:
             return True
         if name is StageName.EXTRACT and in_hand:
             if state.waits(next(iter(state.in_hand.values()))):
                 return False  # while the running extract waits for a place, none behind it may take one
-            return state.next_queue.has_room(place, _SPARE_PLACES, self._config.batch.bytes)
-        if name is StageName.INTAKE and len(self.refusals) >= self._config.queue.batches:
+            return state.next_queue.has_room(place, _SPARE_PLACES, self.config.batch.bytes)
+        if name is StageName.INTAKE and len(self.refusals) >= self.config.queue.batches:
             return False
         return state.next_queue.has_room(place)
 
     def _expected_bytes(self, batch: Batch) -> int:
         """The bytes in work/ that a place for BATCH's next output is reserved with."""
-        stage, most = batch.stage, self._config.batch.bytes
+        stage, most = batch.stage, self.config.batch.bytes
         if stage is StageName.CONVERT:
             return min(most, batch.bytes)
         if stage is StageName.EXTRACT:
-            return min(most, max(_FREE_RATIO_BYTES, batch.job.upload.size * self._config.extract.max_ratio))
+            return min(most, max(_FREE_RATIO_BYTES, batch.job.upload.size * self.config.extract.max_ratio))
         return 0
 
     def _hand_out(self, state: StageState, batch: Batch, place: int, sends: Sends, changes: Changes) -> None:

@@ -94,3 +94,11 @@ class Unreachable(StampmillError):
 
 class RequestRefused(StampmillError):
     """{text}"""
+
+
+class NoLedger(StampmillError):
+    """There is no ledger at {path}: no daemon has ever run on this state directory. Start one with `stampmill run`."""
+
+
+class NoSuchJob(StampmillError):
+    """There is no job {job}. `stampmill list` shows those that there are."""

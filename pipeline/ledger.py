@@ -7,6 +7,7 @@ FULL because a simulated power cut loses nothing under it, and up to a quarter o
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -206,6 +207,11 @@ class Ledger:
         """The job ID, its state, and where it was published, relative to the library."""
         rows = self._query(f"SELECT {_JOB_COLUMNS}, state, result_path FROM job WHERE id = ?", (id,))
         return (_job(rows[0][:-2]), JobState(rows[0][-2]), rows[0][-1]) if rows else None
+
+    def ended_at(self, source: str) -> float | None:
+        """When the job from SOURCE ended; None where it hasn't, infinity where there is none."""
+        rows = self._query("SELECT ended_at FROM job WHERE source = ?", (source,))
+        return rows[0][0] if rows else math.inf
 
     def halt(self) -> str:
         """How the operator holds the pipeline, as `set_halt` noted it; empty where it works."""

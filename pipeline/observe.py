@@ -28,6 +28,7 @@ def take(
         done=tally[JobState.DONE],
         failed=tally[JobState.FAILED],
         duplicates=tally[JobState.DUPLICATE],
+        cancelled=tally.get(JobState.CANCELLED, 0),
         paused=scheduler.paused,
     )
 
@@ -48,4 +49,5 @@ def _stage(state: StageState, worker: LocalWorker) -> StageSnapshot:
         finished=state.finished,
         busy_s=state.busy_s,
         restarts=worker.restarts,
+        waits=batch is not None and state.waits(batch),
     )

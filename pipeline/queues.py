@@ -19,7 +19,7 @@ class Queue:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._turns: deque[int] = deque()  # job ids in the order they are served
         self._by_job: dict[int, deque[Batch]] = {}
         self._reserved_by_job: dict[int, int] = {}
@@ -41,14 +41,14 @@ class Queue:
         used = self.batches + self.reserved
         if used == 0:
             return True
-        if used + spare >= self._limits.batches:
+        if used + spare >= self.limits.batches:
             return False
-        return self.bytes + self.reserved_bytes + size + spare_bytes <= self._limits.bytes
+        return self.bytes + self.reserved_bytes + size + spare_bytes <= self.limits.bytes
 
     def share_left(self, job: int) -> bool:
         """Whether JOB fills less than its share of the places."""
         used = len(self._by_job.get(job, ())) + self._reserved_by_job.get(job, 0)
-        return used < max(1, int(self._limits.batches * JOB_SHARE))
+        return used < max(1, int(self.limits.batches * JOB_SHARE))
 
     def reserve(self, job: int, size: int) -> None:
         """Keeps a place of SIZE bytes for a batch of JOB."""

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 from pipeline.model import Upload
 
+PARTIAL: Final = ".partial"  # what a file is called until it is whole
 _COPY_BYTES: Final = 64 * 1024 * 1024
 _NAME_BYTES: Final = 200
 _FOLDER: Final = re.compile(r"(inbox|submit)-[0-9a-f]+-[0-9a-f]+")
@@ -64,7 +65,7 @@ def take(source: Path, spool: Path, origin: str) -> Spooled:
         try:
             _move(source, target, descriptor)
         except OSError:
-            _discard(folder)
+            discard(folder)
             raise
     finally:
         os.close(descriptor)
@@ -79,7 +80,7 @@ def _move(source: Path, target: Path, descriptor: int) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        partial = target.with_name(".partial")
+        partial = target.with_name(PARTIAL)
         copy(descriptor, partial)
         os.rename(partial, target)
         sync_folder(target.parent)
@@ -118,16 +119,24 @@ def sync_folder(folder: Path) -> None:
 
 
 def found(spool: Path) -> Iterator[Spooled]:
-    """What lies in SPOOL from the inbox or `submit`, oldest first. Half-made folders are removed on the way."""
-    for entry in sorted(os.scandir(spool), key=lambda entry: entry.name):
-        if not (_FOLDER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)):
-            continue
-        folder = Path(entry.path)
-        files = [name for name in os.listdir(folder) if not name.startswith(".partial")]
+    """What lies in SPOOL from the inbox or `submit`, oldest first."""
+    for folder in folders(spool):
+        files = [name for name in os.listdir(folder) if not name.startswith(PARTIAL)]
         if files:
             yield _spooled(folder / files[0])
-        elif entry.name.startswith("inbox-"):
-            _discard(folder)
+
+
+def folders(spool: Path) -> Iterator[Path]:
+    """The folders in SPOOL that are the inbox's or `submit`'s, oldest first."""
+    with os.scandir(spool) as entries:
+        names = [entry.name for entry in entries if _FOLDER.fullmatch(entry.name)]
+    for name in sorted(names, key=lambda name: name.split("-")[1:]):
+        yield spool / name
+
+
+def is_inbox(file: Spooled) -> bool:
+    """Whether FILE came from the inbox."""
+    return file.path.parent.name.startswith("inbox-")
 
 
 def folder_named(spool: Path, name: str) -> Spooled | None:
@@ -159,13 +168,14 @@ def upload_of(spooled: Spooled) -> Upload:
     )
 
 
-def discard(path: Path, spool: Path) -> bool:
-    """Deletes the upload PATH, with its folder, if it is the inbox's or `submit`'s in SPOOL."""
-    if path.parent.parent != spool or not _FOLDER.fullmatch(path.parent.name):
-        return False
-    _discard(path.parent)
-    return True
-
-
-def _discard(folder: Path) -> None:
+def discard(folder: Path) -> None:
+    """Deletes an upload with its FOLDER."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def age_s(folder: Path) -> float:
+    """How long ago the last file was put into FOLDER; 0 where it's gone."""
+    try:
+        return max(0.0, time.time() - folder.stat().st_mtime)
+    except FileNotFoundError:
+        return 0.0

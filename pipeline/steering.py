@@ -34,6 +34,12 @@ class SteeredScheduler(Scheduler):
         self._untold: list[tuple[int, float, int, int | None, str, int, float, str]] = []
         self._cancelled: set[int] = set()  # jobs that were cancelled before they were admitted
 
+    def reconfigure(self, config: Config) -> None:
+        """Takes CONFIG's queues and batches into account from now on."""
+        self._config = self._dispatcher.config = config
+        for state in self.stages:
+            state.queue.limits = config.queue
+
     @property
     def wanted_jobs(self) -> int:
         """How many more jobs intake's queue takes; none while halted."""

@@ -39,7 +39,7 @@ class Watchdog:
     """Looked at about once a second; waiting (for a grant, for the disk) counts against no limit."""
 
     def __init__(self, config: Config) -> None:
-        self._limits = config.worker
+        self.limits = config.worker
         self._watches: dict[int, _Watch] = {}
         self._looked_at = time.monotonic()
         self.sizes: dict[int, Sizes] = {}
@@ -60,7 +60,7 @@ class Watchdog:
         entry = worker.black_box.read()
         self._update(watch, entry, state, passed)
         watch.stopped_s = watch.stopped_s + passed if _is_stopped(pid) else 0.0
-        limits = self._limits
+        limits = self.limits
         size = self.sizes.get(pid, Sizes(0, 0)).rss
         if size > limits.memory_bytes:
             return f"over its memory limit ({size} bytes, worker.memory_bytes is {limits.memory_bytes})"

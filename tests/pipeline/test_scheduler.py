@@ -78,7 +78,7 @@ class WatchedQueue(Queue):
 
     def reserve(self, job: int, size: int) -> None:
         used = self.batches + self.reserved
-        within = used < self._limits.batches and self.bytes + self.reserved_bytes + size <= self._limits.bytes
+        within = used < self.limits.batches and self.bytes + self.reserved_bytes + size <= self.limits.bytes
         assert used == 0 or within, "a place over the bounds"
         super().reserve(job, size)
 

@@ -69,7 +69,7 @@ class Supervisor:
         *,
         start_early: bool = False,
     ) -> None:
-        self._config = config
+        self.config = config
         self._library = Path(config.paths.library)
         self._observer = observer
         self._selector = selectors.DefaultSelector()
@@ -100,19 +100,19 @@ class Supervisor:
 
     def _open(self, stack: contextlib.ExitStack) -> None:
         stack.callback(self._selector.close)
-        stack.callback(os.close, recovery.prepare(self._config))
-        recovery.end_orphans(self._config, list(StageName))
-        self._workers = self.workers = make_workers(self._modules, self._config, self._selector)
+        stack.callback(os.close, recovery.prepare(self.config))
+        recovery.end_orphans(self.config, list(StageName))
+        self._workers = self.workers = make_workers(self._modules, self.config, self._selector)
         stack.callback(self._kill_workers)
         if self._start_early:
             self.start()
-        self._ledger = Ledger(self._config.paths.ledger, self._config.paths.work)
+        self._ledger = Ledger(self.config.paths.ledger, self.config.paths.work)
         stack.callback(self._ledger.close)
-        recovery.forget_after_reboot(self._config, self._ledger)
+        recovery.forget_after_reboot(self.config, self._ledger)
         self._ledger.hold_none()
         self.unfinished = self._ledger.unfinished()
-        self._scheduler = self.scheduler = SteeredScheduler(self._config, self._ledger.next_batch)
-        self._watchdog = self.watchdog = Watchdog(self._config)
+        self._scheduler = self.scheduler = SteeredScheduler(self.config, self._ledger.next_batch)
+        self._watchdog = self.watchdog = Watchdog(self.config)
         self._signals = SignalInbox(self._selector, reloads=lambda: self.on_reload is not None)
         stack.callback(self._signals.close)
         self._take_up()
@@ -245,7 +245,7 @@ class Supervisor:
 
     def _note_trouble(self, stage: StageName, report: Finished) -> None:
         if report.trouble:
-            with (Path(self._config.paths.state) / "log" / f"{stage.title}.log").open("a") as log:
+            with (Path(self.config.paths.state) / "log" / f"{stage.title}.log").open("a") as log:
                 log.write(f"batch {report.batch} attempt {report.attempt}:\n{report.trouble}\n")
         if isinstance(report.outcome, Retry) and report.outcome.needs_bytes:
             self._next_housekeeping = 0.0
@@ -254,7 +254,7 @@ class Supervisor:
         for worker in self._workers.values():
             if worker.pid is None:
                 if not self.stopping and self._scheduler.clock >= worker.due_at:
-                    recovery.end_orphans(self._config, [worker.stage])
+                    recovery.end_orphans(self.config, [worker.stage])
                     worker.start()
             elif worker.is_dead():
                 for report in worker.receive():
@@ -330,7 +330,7 @@ class Supervisor:
 
     def _tidy(self, changes: Changes) -> None:
         for name in changes.unlink:
-            recovery.remove(self._config.paths.work / name)
+            recovery.remove(self.config.paths.work / name)
         for path in changes.obsolete:
             recovery.remove(self._library / path)
         if self._sweep_due:
@@ -368,7 +368,7 @@ class Supervisor:
             return
         self._next_housekeeping = now + _HOUSEKEEPING_S
         self._watchdog.look(list(self._workers.values()), self._scheduler)
-        space = disk.measure(self._config)
+        space = disk.measure(self.config)
         self._scheduler.paused = space.words
         self._scheduler.first_allowed = space.allowance
         if space.words and not self._scheduler.is_working:
@@ -377,7 +377,7 @@ class Supervisor:
     def _relieve(self, space: disk.Space) -> None:
         """Nothing runs and nothing may: the job that holds most of the disk gives way, if that helps."""
         jobs = self._scheduler.jobs.values()
-        relief = disk.relief(space, [(job, disk.held_by(self._config, job)) for job in jobs])
+        relief = disk.relief(space, [(job, disk.held_by(self.config, job)) for job in jobs])
         if relief is None:
             return
         if relief.fails:
@@ -417,11 +417,11 @@ class Supervisor:
         jobs = self._scheduler.jobs
         owned = (batch for job in jobs.values() for batch in job.batches.values())
         in_hand = (batch for state in self._scheduler.stages for batch in state.in_hand.values())
-        recovery.sweep(self._config, owned, in_hand, jobs)
+        recovery.sweep(self.config, owned, in_hand, jobs)
 
     def _wind_down(self) -> None:
         """Lets the running batches finish, up to `stop_timeout_s`; a second signal stops at once."""
-        deadline = time.monotonic() + self._config.stop_timeout_s
+        deadline = time.monotonic() + self.config.stop_timeout_s
         for worker in self._workers.values():
             if self._scheduler.stages[worker.stage].in_hand:
                 worker.send([Stop()])

@@ -85,6 +85,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     # What each exit code means: done, retry, or the code of a reject.
     exit_codes: dict[int, str] = msgspec.field(default_factory=lambda: {0: "done", 75: "retry"})
     log_bytes: Bytes = MIB  # of what it prints are kept, the rest is thrown away
+    sandbox: bool = False  # it runs confined: writes only in work/, no network, reads its folder and argv's paths
 
 
 class Extract(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +118,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: Bytes = 2 * GIB  # it and its tools may use
     wall_s: Seconds = 6 * 3600.0  # one batch may take
     no_progress_s: Seconds = 600.0  # may pass without any
+    sandbox: bool = True  # extract and convert are confined: they write only in work/, read the uploads, no network
 
 
 class Telegram(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pipeline.config import INCOMING, Config
-from pipeline.model import StageName
+from pipeline.model import Code, Reason, StageName
 from pipeline.work import Job
 
 _DRAIN_SHARE: Final = 0.5  # of disk.min_free that convert and store may still use, since they make room
@@ -67,6 +67,13 @@ def relief(space: Space, holding: Iterable[tuple[Job, int]]) -> Relief | None:
     if not by_size or space.free + sum(held for held, _, _ in by_size) < space.needed:
         return None
     return Relief(by_size[0][2], fails=len(by_size) == 1)
+
+
+def too_large(space: Space) -> Reason:
+    """Why a job fails that SPACE doesn't hold even alone."""
+    text = f"It needs more room than the disk has: {space.words}."
+    next_step = "Ask the operator for more disk, or send it in smaller parts."
+    return Reason(code=Code.TOO_LARGE, text=text, next_step=next_step)
 
 
 def held_by(config: Config, job: Job) -> int:

@@ -76,7 +76,14 @@ class DiskFailed(msgspec.Struct, frozen=True, array_like=True, tag=3):
     detail: str
 
 
-Report = Ready | BatchClosed | Finished | DiskFailed
+class Unreachable(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
+    """Worker: the sandbox keeps me from the upload of BATCH. I begin nothing more, and wait to be replaced."""
+
+    batch: int
+    attempt: int
+
+
+Report = Ready | BatchClosed | Finished | DiskFailed | Unreachable
 
 _encoder = msgspec.msgpack.Encoder()
 _orders = msgspec.msgpack.Decoder(list[Order])

@@ -88,11 +88,24 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     types: str = "auto"  # "auto" or "text": every column as it was written
 
 
+class Volume(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """A further part of an upload that came in several files, as it was when it was taken in."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+
+
 class Upload(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One submitted file as it was when it was taken in.
 
     `path` is absolute; device, inode, size and mtime_ns tell whether it has changed since. `sha256` (hex) is
     empty until intake has read it. `name` is what people call it, never used as a path.
+
+    Of a split archive it is the part by which it is opened; `parts` are the others in their order, beside it under the
+    names they were made with, and `missing` names one that never came, for which the job is refused.
     """
 
     path: str
@@ -103,6 +116,18 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     device: int
     sha256: str = ""
     arrived_at: float = 0.0
+    parts: tuple[Volume, ...] = ()
+    missing: str = ""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where all its files are."""
+        return (self.path, *(part.path for part in self.parts))
+
+    @property
+    def total_size(self) -> int:
+        """Of all its files together."""
+        return self.size + sum(part.size for part in self.parts)
 
 
 Payload = bytes  # a name that Output's own field `bytes` doesn't hide when annotations are resolved

@@ -64,7 +64,8 @@ def process(
         if on_ended:
             on_ended(job)
 
-    with Supervisor(config, modules, observer, start_early=True) as supervisor:
+    places = [str(path.absolute()) for path in paths]
+    with Supervisor(config, modules, observer, start_early=True, readable=places) as supervisor:
         supervisor.on_ended = note
         found = find_files(paths, but=Path(config.paths.library))
         links = Path(config.paths.state) / LINKS_FOLDER

@@ -10,7 +10,7 @@ import os
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,14 +21,12 @@ from pipeline.config import Config
 from pipeline.dispatcher import Sends
 from pipeline.errors import DiskFailing
 from pipeline.ledger import Ledger, LedgerFull
-from pipeline.messages import BatchClosed, DiskFailed, Finished, Order, Ready, Report, Stop
+from pipeline.messages import BatchClosed, DiskFailed, Finished, Order, Ready, Report, Stop, Unreachable
 from pipeline.model import (
     BatchState,
-    Code,
     Done,
     JobState,
     Options,
-    Reason,
     Retry,
     Snapshot,
     StageName,
@@ -40,7 +38,7 @@ from pipeline.signals import SignalInbox
 from pipeline.steering import SteeredScheduler
 from pipeline.watchdog import Watchdog
 from pipeline.work import Batch, Changes, Equal, EventKind, Job
-from pipeline.workers import LocalWorker, make_workers
+from pipeline.workers import WIDENED, LocalWorker, Places, make_workers
 
 _START_ORDER: Final = (StageName.CONVERT, StageName.EXTRACT, StageName.INTAKE, StageName.STORE)
 _BACKLOG: Final = 512  # waiting jobs that one SELECT brings into memory
@@ -58,7 +56,7 @@ class Supervisor:
 
     `modules` names, a stage, the module whose `build(config)` makes it. Use it as a context manager: entering takes
     the state directory's lock and recovers what was left; leaving ends the workers. With `start_early` they get ready
-    while that goes on.
+    while that goes on. READABLE are files and folders where uploads are to be read, beside the spool and the inbox.
     """
 
     def __init__(
@@ -68,8 +66,10 @@ class Supervisor:
         observer: Observer | None = None,
         *,
         start_early: bool = False,
+        readable: Sequence[str] = (),
     ) -> None:
         self.config = config
+        self._places = Places(readable)
         self._library = Path(config.paths.library)
         self._observer = observer
         self._selector = selectors.DefaultSelector()
@@ -102,7 +102,7 @@ class Supervisor:
         stack.callback(self._selector.close)
         stack.callback(os.close, recovery.prepare(self.config))
         recovery.end_orphans(self.config, list(StageName))
-        self._workers = self.workers = make_workers(self._modules, self.config, self._selector)
+        self._workers = self.workers = make_workers(self._modules, self.config, self._selector, self._places)
         stack.callback(self._kill_workers)
         if self._start_early:
             self.start()
@@ -230,6 +230,9 @@ class Supervisor:
             self._scheduler.closed(report, now)
         elif isinstance(report, Ready):
             self._scheduler.worker_ready(stage)
+        elif isinstance(report, Unreachable):
+            self._places.widen(job.upload for job in (*self._scheduler.jobs.values(), *self._backlog))
+            self._workers[stage].kill(WIDENED)
         elif isinstance(report, DiskFailed):
             raise DiskFailing(path=report.path, detail=report.detail)
 
@@ -272,7 +275,7 @@ class Supervisor:
         if ran is not None and not self.stopping:
             self._judge(ran, charges.charge(ran, entry, death), death.words, entry.member)
         self._sweep_due = True
-        if not self.stopping:
+        if not self.stopping and why != WIDENED:
             worker.plan_restart(blameless=ran is None)
 
     def _judge(self, batch: Batch, verdict: Verdict, words: str, member: int) -> None:
@@ -381,10 +384,7 @@ class Supervisor:
         if relief is None:
             return
         if relief.fails:
-            text = f"It needs more room than the disk has: {space.words}."
-            next_step = "Ask the operator for more disk, or send it in smaller parts."
-            reason = Reason(code=Code.TOO_LARGE, text=text, next_step=next_step)
-            self._scheduler.give_up(next(iter(relief.job.batches.values())), reason)
+            self._scheduler.give_up(next(iter(relief.job.batches.values())), disk.too_large(space))
         else:
             self._scheduler.set_back(relief.job, time.time(), space.words)
         self._next_housekeeping = 0.0

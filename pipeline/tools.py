@@ -124,7 +124,7 @@ def start(
         stderr=subprocess.STDOUT if merge_output else errors,
         pass_fds=tuple(locks),
         process_group=0,
-        env={**os.environ, MARK: mark},
+        env={**os.environ, MARK: mark, **({"TMPDIR": str(cwd)} if cwd else {})},
         preexec_fn=lambda: process_tools.die_with_parent(parent),  # noqa: PLW1509 - main thread, one ctypes call
     )
     return Tool(popen, errors)

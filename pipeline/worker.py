@@ -22,7 +22,7 @@ from typing import IO, Any, Final, cast
 
 import msgspec
 
-from pipeline import process_tools, tools
+from pipeline import process_tools, sandbox, tools
 from pipeline.blackbox import BlackBox
 from pipeline.config import Config
 from pipeline.messages import (
@@ -36,10 +36,12 @@ from pipeline.messages import (
     Ready,
     Report,
     Stop,
+    Unreachable,
     datagrams,
     decode_orders,
 )
 from pipeline.model import Closed, Code, Outcome, Reason, Reject, Retry, Stage, StageName, Task
+from pipeline.sandbox import Confinement
 
 _SHORT_S: Final = 0.001  # of work; a longer batch is reported at once
 _SHORT_BYTES: Final = 256 * 1024  # of a batch and its upload, that make for short work
@@ -57,6 +59,7 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     config: Config
     supervisor: int  # its process id
     log: str
+    readable: tuple[str, ...] = ()  # files and folders with uploads, beside the spool and the inbox
 
 
 class WorkerDesk:
@@ -114,11 +117,15 @@ class _Running:
 class WorkerLoop:
     """Receives orders, works, reports."""
 
-    def __init__(self, end: socket.socket, stage: Stage, desk: WorkerDesk, black_box: BlackBox) -> None:
+    def __init__(
+        self, end: socket.socket, stage: Stage, desk: WorkerDesk, black_box: BlackBox, confinement: Confinement
+    ) -> None:
         self._end = end
         self._stage = stage
         self._desk = desk
         self._black_box = black_box
+        self._confinement = confinement
+        self._is_leaving = False  # another worker, with other rights, is to take over
         self._waiting: deque[Dispatch] = deque()
         self._running: _Running | None = None
         self._reports: list[Report] = []
@@ -132,7 +139,7 @@ class WorkerLoop:
         from its committed checkpoint, and what was prefetched is queued again.
         """
         while not self._stopping:
-            if self._running is None and self._waiting:
+            if self._running is None and self._waiting and not self._is_leaving:
                 self._begin(self._waiting.popleft())
             if self._running is not None and self._running.closed < self._running.granted:
                 self._step(self._running)
@@ -143,6 +150,11 @@ class WorkerLoop:
 
     def _begin(self, dispatch: Dispatch) -> None:
         task = dispatch.task
+        if not self._confinement.reaches(task.upload):
+            self._is_leaving = True
+            self._black_box.end()
+            self._report(Unreachable(task.batch, task.attempt), time.perf_counter())
+            return
         self._running = _Running(task, dispatch.granted, self._stage.run(task, self._desk))
         self._black_box.begin(task.batch, task.attempt, self._running.started_at)
 
@@ -268,14 +280,18 @@ def main(spec: WorkerSpec, end: socket.socket) -> None:
     process_tools.lock(lock)
     black_box = BlackBox(state / "run" / f"{spec.stage.title}.box")
     black_box.end()
+    confinement = sandbox.enter(spec.stage, spec.config, spec.module, spec.readable)
+    if confinement.lacking:
+        sys.stderr.write(f"Not wholly confined: this kernel lacks {confinement.lacking}.\n")
+        sys.stderr.flush()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, which nobody here needs: a tenth of a second
     module: Any = importlib.import_module(spec.module)
     stage: Stage = module.build(spec.config)
     process_tools.tune_garbage_collection()
     end.setblocking(True)
-    for data in datagrams([Ready(os.getpid(), "")]):
+    for data in datagrams([Ready(os.getpid(), confinement.lacking)]):
         end.send(data)
-    WorkerLoop(end, stage, WorkerDesk(spec.config, spec.stage, black_box, lock), black_box).run()
+    WorkerLoop(end, stage, WorkerDesk(spec.config, spec.stage, black_box, lock), black_box, confinement).run()
 
 
 def _redirect_output(log: Path) -> None:

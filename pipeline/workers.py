@@ -9,7 +9,7 @@ import select
 import selectors
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
@@ -20,20 +20,43 @@ from pipeline.channel import Channel
 from pipeline.config import Config
 from pipeline.errors import StageUnstable
 from pipeline.messages import Order, Report, datagrams, decode_reports
-from pipeline.model import StageName
+from pipeline.model import StageName, Upload
 from pipeline.worker import WorkerSpec
 
 _INTENSITY: Final = 5  # deaths with no batch to blame ...
 _INTENSITY_S: Final = 60.0  # ... within this time that make us give up
 _QUICK_DEATH_S: Final = 2.0
 _MAX_BACKOFF_S: Final = 5.0
+WIDENED: Final = "it may not read where an upload lies, and another that may takes over"
+
+
+class Places:
+    """Where uploads lie that a confined worker is to read, beside the spool and the inbox. It learns this when it
+    starts, and can be told nothing more later: where an upload turns up elsewhere, another worker takes over."""
+
+    def __init__(self, roots: Sequence[str] = ()) -> None:
+        self._roots = tuple(roots)
+        self.readable = self._roots
+
+    def widen(self, uploads: Iterable[Upload]) -> None:
+        """Workers that start from now on may read UPLOADS, and no longer those they were told of before."""
+        paths = (path for upload in uploads for path in upload.paths)
+        self.readable = tuple(dict.fromkeys((*self._roots, *paths)))
 
 
 class LocalWorker:
     """The one slot of a stage: at most one live process, replaced only after the old one is reaped."""
 
-    def __init__(self, stage: StageName, module: str, config: Config, selector: selectors.BaseSelector) -> None:
+    def __init__(
+        self,
+        stage: StageName,
+        module: str,
+        config: Config,
+        selector: selectors.BaseSelector,
+        places: Places | None = None,
+    ) -> None:
         self.stage = stage
+        self._places = places or Places()
         self.black_box = BlackBox(Path(config.paths.state) / "run" / f"{stage.title}.box")
         self.left_behind = self.black_box.read()  # what ran when the supervisor before us ended
         self.black_box.end()
@@ -60,7 +83,12 @@ class LocalWorker:
         """Starts the process. Its socket and its death become events of the selector."""
         ours, theirs = channel.pair()
         spec = WorkerSpec(
-            stage=self.stage, module=self._module, config=self._config, supervisor=os.getpid(), log=str(self.log)
+            stage=self.stage,
+            module=self._module,
+            config=self._config,
+            supervisor=os.getpid(),
+            log=str(self.log),
+            readable=self._places.readable,
         )
         context = multiprocessing.get_context("spawn")
         process = context.Process(target=worker.main, args=(spec, theirs), name=self.stage.title, daemon=True)
@@ -163,7 +191,7 @@ class LocalWorker:
 
 
 def make_workers(
-    modules: Mapping[StageName, str], config: Config, selector: selectors.BaseSelector
+    modules: Mapping[StageName, str], config: Config, selector: selectors.BaseSelector, places: Places
 ) -> dict[StageName, LocalWorker]:
     """One slot a stage. There is no count anywhere: two extract processes can't be configured."""
-    return {stage: LocalWorker(stage, modules[stage], config, selector) for stage in StageName}
+    return {stage: LocalWorker(stage, modules[stage], config, selector, places) for stage in StageName}

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from pipeline import process_tools, workers
-from pipeline.config import MIB, BatchSize, Config, Disk, Queue
+from pipeline.config import MIB, BatchSize, Config, Disk, Queue, Worker
 from pipeline.errors import StampmillError
 from pipeline.model import Options, StageName, Upload
 from pipeline.process import config_for, process
@@ -49,6 +49,7 @@ def config_of(spec: Spec) -> Config:
         batch=BatchSize(files=spec.batch_files, bytes=spec.batch_bytes),
         queue=Queue(batches=spec.queue_batches, bytes=spec.queue_bytes),
         disk=Disk(min_free=spec.min_free),
+        worker=Worker(sandbox=False),  # the shim in each process writes to a recording outside of work/
     )
 
 

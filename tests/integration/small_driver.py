@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipeline.config import Worker
 from pipeline.errors import StampmillError
 from pipeline.model import Options, StageName
 from pipeline.process import config_for, process
@@ -19,7 +20,8 @@ def main() -> int:
     """Runs it; the exit status is 0, 1 with an error's sentence on stderr, or 130 when it was interrupted."""
     into, *paths = map(Path, sys.argv[1:])
     try:
-        config = msgspec.structs.replace(config_for(into), stop_timeout_s=STOP_TIMEOUT_S)
+        worker = Worker(sandbox=False)  # the small stages write beside the uploads
+        config = msgspec.structs.replace(config_for(into), stop_timeout_s=STOP_TIMEOUT_S, worker=worker)
         result = process(paths, config, MODULES, Options())
     except StampmillError as error:
         sys.stderr.write(f"{error.message}\n")

@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from pipeline import process_tools
+from pipeline.config import Worker
 from pipeline.errors import AlreadyRunning, DiskFailing, LedgerDamaged, StageUnstable
 from pipeline.ledger import Ledger
 from pipeline.model import Code, JobState, Options, StageName
@@ -37,7 +38,8 @@ class House:
         self.drops = folder / "drops"
         self.drops.mkdir()
         self.into = folder / "out"
-        self.config = config_for(self.into)
+        worker = Worker(sandbox=False)  # the small stages write beside the uploads
+        self.config = msgspec.structs.replace(config_for(self.into), worker=worker)
 
     def drop(self, *words: str, number: int = 0) -> Path:
         path = self.drops / f"{number}{name_of(*words)}"

@@ -17,7 +17,7 @@ import pytest
 
 from pipeline import process_tools, recovery
 from pipeline.blackbox import Entry
-from pipeline.config import Config
+from pipeline.config import Config, Worker
 from pipeline.messages import BatchClosed, DiskFailed, Dispatch, Drop, Finished, Grant, Ready, Report, Stop
 from pipeline.model import Code, Done, Options, Reject, Retry, StageName, Task, Upload
 from pipeline.process import config_for
@@ -35,7 +35,8 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.config: Config = config_for(folder / "out")
+        worker = Worker(sandbox=False)  # the small stages write beside the uploads
+        self.config: Config = msgspec.structs.replace(config_for(folder / "out"), worker=worker)
         self.lock = recovery.prepare(self.config)
         self.selector = selectors.DefaultSelector()
         self.workers: list[LocalWorker] = []

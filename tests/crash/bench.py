@@ -25,12 +25,16 @@ class Bench:
 
     def __init__(self, folder: Path, uploads: Sequence[jobs.Upload]) -> None:
         self.folder = folder
-        self.uploads = uploads
+        self.uploads: list[jobs.Upload] = []
         self.input, self._tools = folder / "uploads", folder / "tools"
         for path in (self.input, self._tools):
             path.mkdir(parents=True)
         trouble.make_tools(self._tools)
-        jobs.write(iter(uploads), self.input)
+        self.add(uploads)
+
+    def add(self, uploads: Sequence[jobs.Upload]) -> None:
+        """UPLOADS are there too; a run takes all that are there when it starts."""
+        self.uploads.extend(jobs.write(iter(uploads), self.input))
 
     def library(self, name: str) -> Path:
         """Where the run NAME puts its results."""

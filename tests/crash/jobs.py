@@ -42,7 +42,7 @@ def make(count: int, seed: int) -> Iterator[Upload]:
         if copyable is not None and chance.random() < 0.03:
             yield Upload(name=f"{number:05}-again-{copyable.name}", data=copyable.data, copy_of=copyable.name)
             continue
-        if number % 20 == 7:
+        if number % 40 == 7:
             yield _poison(number, chance)
             continue
         kind = chance.choices(_KINDS, _WEIGHTS)[0]
@@ -186,7 +186,7 @@ def _tool(number: int, chance: random.Random) -> Upload:
 
 def _poison(number: int, chance: random.Random) -> Upload:
     """One that kills its worker: alone, or as one of several members; by turns in each way and in each stage."""
-    turn = number // 20
+    turn = number // 40
     death = DEATHS[turn % len(DEATHS)]
     stage = ("convert", "extract")[(turn // len(DEATHS)) % 2]
     bad = f"poison-{stage}-{death}-{number}.csv"
@@ -215,4 +215,4 @@ _KINDS = [
     _picture,
     _tool,
 ]
-_WEIGHTS = [30, 3, 3, 8, 20, 3, 8, 6, 4, 3, 2, 2, 3, 6]
+_WEIGHTS = [28, 3, 3, 8, 18, 3, 8, 6, 4, 3, 2, 2, 3, 12]

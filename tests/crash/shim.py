@@ -32,7 +32,7 @@ class Op(enum.IntEnum):
     CREATE = 9
     TRUNCATE = 10  # INODE to OFFSET bytes
     SYMLINK = 11
-    SEND = 12
+    SEND = 12  # the supervisor's DATA to a worker
     NOTE = 13  # DATA is what the program wished to have noted
 
 
@@ -119,7 +119,7 @@ def read_log(path: Path) -> Iterator[Event]:
         while head := file.read(_HEAD.size):
             op, name1, name2, _, inode, parent1, parent2, offset, length = _HEAD.unpack(head)
             one, two = os.fsdecode(file.read(name1)), os.fsdecode(file.read(name2))
-            data = file.read(length) if op in (Op.WRITE, Op.SYMLINK, Op.NOTE) else b""
+            data = file.read(length) if op in (Op.WRITE, Op.SYMLINK, Op.SEND, Op.NOTE) else b""
             yield Event(
                 op=Op(op), inode=inode, parent1=parent1, name1=one, parent2=parent2, name2=two, offset=offset, data=data
             )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from pipeline.messages import Dispatch, Order, decode_orders
+from pipeline.model import BatchState, StageName
 from tests.crash import jobs, record
 from tests.crash.disk import Tree
 from tests.crash.power_cut import Cut, Recording, look, trees
@@ -41,6 +45,10 @@ def problems_after(cut: Cut, tree: Tree, place: Path, good: record.Record) -> li
         shutil.rmtree(place)
 
 
+def orders_of(cut: Cut) -> list[Order]:
+    return decode_orders(cut.event.data) if cut.event.op is Op.SEND else []
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -70,6 +78,25 @@ def test_whatever_else_came_through_does_no_harm(recording: Recording, place: Pa
         if cut.number in chosen:
             for kind, tree in trees(cut, chance):
                 assert problems_after(cut, tree, place, recording.good) == [], (cut.number, kind)
+
+
+def test_a_dispatch_is_on_disk_before_it_is_sent(recording: Recording, place: Path) -> None:
+    """But for intake's first one, which writes nothing that anybody could find."""
+    sent = 0
+    for cut in recording.cuts():
+        dispatches = [order for order in orders_of(cut) if isinstance(order, Dispatch)]
+        wanted = {
+            (order.task.batch, order.task.stage, order.task.attempt, BatchState.DISPATCHED)
+            for order in dispatches
+            if order.task.stage is not StageName.INTAKE
+        }
+        if wanted:
+            sent += len(wanted)
+            cut.disk.strict().write(place)
+            with contextlib.closing(sqlite3.connect(place / ".stampmill" / "ledger.sqlite")) as ledger:
+                assert wanted <= set(ledger.execute("SELECT id, stage, attempt, state FROM batch")), cut.number
+            shutil.rmtree(place)
+    assert sent > len(recording.uploads)
 
 
 @pytest.mark.parametrize("turn", range(RESTARTS))

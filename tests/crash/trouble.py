@@ -14,7 +14,8 @@ from stages.handover import FileList, Results, unpack
 from tests.crash import shim
 
 TOOL_FOLDER: Final = "STAMPMILL_TEST_TOOLS"  # the variable that names a folder with a tool for each stage
-_TOOL_S: Final = 0.04
+TOOL_SECONDS: Final = "STAMPMILL_TEST_TOOL_S"  # the variable that says how long a tool takes
+_TOOL_S: Final = "0.3"
 _TOOL_TRIES: Final = 200
 
 
@@ -108,10 +109,11 @@ def make_tools(folder: Path) -> None:
 def run_tool(desk: Desk, stage: str) -> None:
     """Runs STAGE's tool, with a process of its own below it; again, where somebody killed that one. (The death of the
     tool itself takes this worker along.)"""
+    seconds = os.environ.get(TOOL_SECONDS, _TOOL_S)
     program = f"{os.environ[TOOL_FOLDER]}/stampmill-tool-{stage}"
     code = 1
     for _ in range(_TOOL_TRIES):
-        tool = desk.start_tool(["/bin/sh", "-c", f'"$0" {_TOOL_S} & wait $!', program])
+        tool = desk.start_tool(["/bin/sh", "-c", f'"$0" {seconds} & wait $!', program])
         code = tool.wait()
         if tool.stdout is not None:
             tool.stdout.close()

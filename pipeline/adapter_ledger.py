@@ -26,6 +26,7 @@ from pipeline.adapter_model import (
     pack_facts,
     unpack_facts,
 )
+from pipeline.adapter_spool import path_of
 from pipeline.model import JobState
 
 BUSY_TIMEOUT_S: Final = 10.0
@@ -45,6 +46,7 @@ class EndedJob(NamedTuple):
     """An upload whose job has ended, and what is needed to answer it. `job` is the one with the tables."""
 
     upload: int
+    own_job: int
     job: int
     state: JobState
     seen_before: bool
@@ -70,20 +72,21 @@ class Answered(NamedTuple):
 class AdapterLedger:
     """Reads and writes between `turn`s, each of which is one durable transaction."""
 
-    def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA secure_delete = ON")
+    def __init__(self, path: Path, spool: Path) -> None:
+        self._spool = spool
+        self.db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+        self.db.execute("PRAGMA synchronous = FULL")
+        self.db.execute("PRAGMA secure_delete = ON")
         self.wiped = False  # a password was wiped since the WAL was last emptied
 
     def close(self) -> None:
         """Closes the connection."""
-        self._db.close()
+        self.db.close()
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """One transaction, durable when it ends. Raises Full, with nothing written."""
-        db = self._db
+        db = self.db
         try:
             db.execute("BEGIN IMMEDIATE")
             yield
@@ -96,7 +99,7 @@ class AdapterLedger:
             raise
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
-        return self._db.execute(sql, values).fetchall()
+        return self.db.execute(sql, values).fetchall()
 
     # Chats
 
@@ -106,7 +109,7 @@ class AdapterLedger:
 
     def set_looked(self, chat: int, message: int) -> None:
         """Every message of CHAT up to MESSAGE has been reported."""
-        self._db.execute(
+        self.db.execute(
             "INSERT INTO telegram_chat VALUES (?, ?) ON CONFLICT DO UPDATE SET looked = max(looked, excluded.looked)",
             (chat, message),
         )
@@ -125,7 +128,10 @@ class AdapterLedger:
             return None
         chat, series, state, job, attempt, password = rows[0]
         found = self._rows(f"SELECT {_MESSAGE} FROM telegram_message WHERE upload = ? ORDER BY part, message", (id,))
-        messages = tuple(_message(row, series, password) for row in found)
+        messages = tuple(
+            msgspec.structs.replace(message, path=str(path_of(self._spool, id, attempt, message)))
+            for message in (_message(row, series, password) for row in found)
+        )
         return OpenUpload(
             id=id,
             chat=chat,
@@ -152,11 +158,13 @@ class AdapterLedger:
         if (document, series) != (message.document, message.series):
             self._detach(message.chat, message.message, upload)
             return {upload, self._attach(message)}
-        changed = self._db.execute(
+        changed = self.db.execute(
             "UPDATE telegram_message SET name = ?1, part = ?2, wishes = ?3 WHERE chat = ?4 AND message = ?5"
             " AND (name, part, wishes) IS NOT (?1, ?2, ?3)",
             (message.name, message.part, _encoder.encode(message.wishes), message.chat, message.message),
         )
+        if changed.rowcount and state == UploadState.TWIN:
+            self.set_state(upload, UploadState.OPEN)  # with other wishes it's no twin
         return {upload} if changed.rowcount else set()
 
     def _attach(self, message: Message) -> int:
@@ -168,7 +176,7 @@ class AdapterLedger:
         )
         upload = int(rows[0][0]) if rows else self._new_upload(message)
         values = (message.chat, message.message, upload, message.sender, message.at, message.document, message.size)
-        self._db.execute(
+        self.db.execute(
             "INSERT INTO telegram_message (chat, message, upload, sender, at, document, size, name, part, wishes)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*values, message.name, message.part, _encoder.encode(message.wishes)),
@@ -176,7 +184,7 @@ class AdapterLedger:
         return upload
 
     def _new_upload(self, message: Message) -> int:
-        cursor = self._db.execute(
+        cursor = self.db.execute(
             "INSERT INTO telegram_upload (chat, series, state, arrived_at) VALUES (?, ?, 'open', ?)",
             (message.chat, message.series, message.at),
         )
@@ -185,7 +193,7 @@ class AdapterLedger:
 
     def _detach(self, chat: int, message: int, upload: int) -> None:
         """Takes a message out of UPLOAD, which is withdrawn when it was its last one."""
-        self._db.execute("DELETE FROM telegram_message WHERE chat = ? AND message = ?", (chat, message))
+        self.db.execute("DELETE FROM telegram_message WHERE chat = ? AND message = ?", (chat, message))
         if not self._rows("SELECT 1 FROM telegram_message WHERE upload = ? LIMIT 1", (upload,)):
             self.end(upload, UploadState.WITHDRAWN)
 
@@ -208,18 +216,22 @@ class AdapterLedger:
 
     def set_fetched(self, upload: int, message: int) -> None:
         """The file of MESSAGE lies complete in the spool."""
-        self._db.execute("UPDATE telegram_message SET fetched = 1 WHERE upload = ? AND message = ?", (upload, message))
+        self.db.execute("UPDATE telegram_message SET fetched = 1 WHERE upload = ? AND message = ?", (upload, message))
+
+    def set_unfetched(self, upload: int) -> None:
+        """None of UPLOAD's files is in the spool any more."""
+        self.db.execute("UPDATE telegram_message SET fetched = 0 WHERE upload = ?", (upload,))
 
     def set_state(self, upload: int, state: UploadState, *, job: int = 0, twin: int = 0, seen: bool = False) -> None:
         """UPLOAD goes on, as JOB or with its TWIN; SEEN where JOB is an earlier upload's."""
-        self._db.execute(
+        self.db.execute(
             "UPDATE telegram_upload SET state = ?, job = ?, twin = ?, seen_before = ? WHERE id = ?",
             (state, job or None, twin or None, seen, upload),
         )
 
     def end(self, upload: int, state: UploadState) -> None:
         """UPLOAD has ended; its passwords are wiped."""
-        self._db.execute(
+        self.db.execute(
             "UPDATE telegram_upload SET state = ?, twin = NULL, password = '', ended_at = ? WHERE id = ?",
             (state, time.time(), upload),
         )
@@ -230,7 +242,7 @@ class AdapterLedger:
         rows = self._rows("SELECT chat, message, wishes FROM telegram_message WHERE upload = ?", (upload,))
         for chat, message, wishes in rows:
             kept = msgspec.structs.replace(_wishes.decode(wishes), password="")
-            self._db.execute(
+            self.db.execute(
                 "UPDATE telegram_message SET wishes = ? WHERE chat = ? AND message = ?",
                 (_encoder.encode(kept), chat, message),
             )
@@ -241,14 +253,15 @@ class AdapterLedger:
         self.wiped = self.wiped and bool(busy)
         return not busy
 
-    def try_again(self, upload: int, password: str) -> None:
-        """UPLOAD, which has ended, begins anew with its files, and with PASSWORD where there is one."""
-        self._db.execute(
-            "UPDATE telegram_upload SET state = 'open', attempt = attempt + 1, job = NULL, seen_before = 0,"
-            " password = ?, ended_at = NULL WHERE id = ?",
-            (password, upload),
+    def try_again(self, upload: int, password: str, job: int = 0) -> None:
+        """UPLOAD, which has ended, begins anew with its files and PASSWORD; as JOB, where that runs again already."""
+        self.db.execute(
+            "UPDATE telegram_upload SET state = ?, attempt = attempt + 1, job = ?, seen_before = 0, password = ?,"
+            " ended_at = NULL WHERE id = ?",
+            (UploadState.JOB if job else UploadState.OPEN, job or None, password, upload),
         )
-        self._db.execute("UPDATE telegram_message SET fetched = 0 WHERE upload = ?", (upload,))
+        if not job:
+            self.set_unfetched(upload)
 
     # Twins
 
@@ -269,27 +282,25 @@ class AdapterLedger:
             if msgspec.structs.replace(_wishes.decode(wishes), format="") == wanted
         ]
 
-    def waiting_for_twins(self) -> list[tuple[int, UploadState, int, JobState | None]]:
-        """Uploads whose twin has ended: the upload, the twin's state, its job and that job's state."""
+    def waiting_for_twins(self) -> list[tuple[int, int, JobState | None]]:
+        """Uploads whose twin has ended: the upload, the twin's job (0: none) and that job's state."""
         rows = self._rows(
-            "SELECT u.id, t.state, coalesce(i.duplicate_of, i.id), j.state FROM telegram_upload u"
+            "SELECT u.id, coalesce(i.duplicate_of, i.id), j.state FROM telegram_upload u"
             " JOIN telegram_upload t ON t.id = u.twin"
             " LEFT JOIN job i ON i.id = t.job LEFT JOIN job j ON j.id = coalesce(i.duplicate_of, i.id)"
             f" WHERE u.state = 'twin' AND t.state NOT IN {_OPEN}"
         )
-        return [
-            (id, UploadState(state), job or 0, JobState(found) if found else None) for id, state, job, found in rows
-        ]
+        return [(id, job or 0, JobState(state) if state else None) for id, job, state in rows]
 
     # Jobs
 
     def ended_jobs(self) -> list[EndedJob]:
         """Uploads whose job has ended and that aren't answered."""
         rows = self._rows(
-            "SELECT u.id, coalesce(j.duplicate_of, j.id), j.state, u.seen_before FROM telegram_upload u"
+            "SELECT u.id, j.id, coalesce(j.duplicate_of, j.id), j.state, u.seen_before FROM telegram_upload u"
             f" JOIN job j ON j.id = u.job WHERE u.state = 'job' AND j.state IN {_ENDED_JOBS} ORDER BY u.id"
         )
-        return [EndedJob(id, job, JobState(state), bool(seen)) for id, job, state, seen in rows]
+        return [EndedJob(id, own, job, JobState(state), bool(seen)) for id, own, job, state, seen in rows]
 
     def orphaned_jobs(self) -> list[tuple[int, int]]:
         """Uploads (upload, job) whose job isn't in the ledger any more, being merged into an equal one."""
@@ -302,6 +313,15 @@ class AdapterLedger:
         """The job that was submitted as SOURCE, or 0."""
         rows = self._rows("SELECT id FROM job WHERE source = ?", (source,))
         return int(rows[0][0]) if rows else 0
+
+    def name_of(self, job: int) -> str:
+        """What JOB's upload is called."""
+        rows = self._rows("SELECT name FROM job WHERE id = ?", (job,))
+        return str(rows[0][0]) if rows else ""
+
+    def uploads_of(self, job: int) -> int:
+        """How many uploads JOB is the answer to."""
+        return int(self._rows("SELECT count(*) FROM telegram_upload WHERE job = ?", (job,))[0][0])
 
     def of_job(self, chat: int, job: int) -> int:
         """The newest upload of CHAT that is JOB, or 0: other chats' jobs are nobody's business."""
@@ -321,12 +341,16 @@ class AdapterLedger:
 
     def say(self, once: str, chat: int, reply_to: int, upload: int, facts: Facts) -> bool:
         """Puts FACTS into the outbox, unless ONCE is in it already: then False."""
-        cursor = self._db.execute(
+        cursor = self.db.execute(
             "INSERT INTO outbox (once, random_id, chat, reply_to, upload, facts, state, at)"
             " VALUES (?, ?, ?, ?, ?, ?, 'waiting', ?) ON CONFLICT DO NOTHING",
             (once, secrets.randbits(63) or 1, chat, reply_to, upload, pack_facts(facts), time.time()),
         )
         return bool(cursor.rowcount)
+
+    def drop(self, once: str) -> None:
+        """Nothing is to be sent after all."""
+        self.db.execute("UPDATE outbox SET state = 'dropped' WHERE once = ? AND state = 'waiting'", (once,))
 
     def has_said(self, once: str) -> bool:
         """Whether ONCE is in the outbox."""
@@ -352,13 +376,13 @@ class AdapterLedger:
 
     def set_sent(self, item: int, message: int) -> None:
         """ITEM is in its chat."""
-        self._db.execute(
+        self.db.execute(
             "UPDATE outbox SET state = 'sent', message = ? WHERE id = ? AND state = 'waiting'", (message, item)
         )
 
     def set_undeliverable(self, item: int, words: str) -> None:
         """ITEM can never be sent."""
-        self._db.execute(
+        self.db.execute(
             "UPDATE outbox SET state = 'undeliverable', words = ? WHERE id = ? AND state = 'waiting'", (words, item)
         )
 

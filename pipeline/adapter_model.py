@@ -45,6 +45,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     part: int = 0
     wishes: Wishes = Wishes()
     fetched: bool = False
+    path: str = ""  # where its file is to lie in the spool
 
 
 class UploadState(enum.StrEnum):
@@ -302,11 +303,10 @@ class Note(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
-    """Download the file of this message, to `path`."""
+    """Download the file of this message to its path."""
 
     upload: int
     message: int
-    path: str
 
 
 class Hold(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):

@@ -99,7 +99,7 @@ def main(spec: AdapterSpec, end: socket.socket) -> None:
     try:
         module: Any = importlib.import_module(spec.module)
         module.run(spec.config, SocketLink(end))
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it is, it is written down and the process ends
         traceback.print_exc(limit=20)
         sys.stderr.flush()
         os._exit(1)

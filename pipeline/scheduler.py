@@ -170,10 +170,13 @@ class Scheduler:
                 state.queue.push(batch, front=True)
         return lost
 
-    def give_up(self, batch: Batch, reason: Reason) -> None:
-        """The job of BATCH, which waits, is refused for REASON."""
+    def give_up(self, batch: Batch, reason: Reason, now: float) -> None:
+        """The job of BATCH, which waits, is refused for REASON; where that is so already and can't be published either,
+        it ends with its first reason and no folder in the library."""
         if batch.job.failure is None:
             self._reject(batch, reason)
+        else:
+            self._end_unpublished(batch, now)
 
     def set_back(self, job: Job, now: float, detail: str) -> None:
         """JOB starts again from its upload, after those that wait."""
@@ -345,6 +348,18 @@ class Scheduler:
         self.ended.append(Ended(job, state, reason))
         self._just_ended[job.upload.sha256, job.options] = Equal(job.id, state, job.upload.path, finding.path)
         self._let_go(job, state, now)
+
+    def _end_unpublished(self, batch: Batch, now: float) -> None:
+        job = batch.job
+        self._dispatcher.refusals.remove(batch)
+        self._forget(job)
+        self._changes.obsolete.append(f"{INCOMING}/{job.id}")
+        self._changes.ends.append(
+            JobEnd(job=job.id, state=JobState.FAILED, at=now, options=job.options, reason=job.failure)
+        )
+        self._changes.event(job.id, now, EventKind.FAILED, detail="its reason couldn't be published")
+        self.ended.append(Ended(job, JobState.FAILED, job.failure))
+        self._let_go(job, JobState.FAILED, now)
 
     def _let_go(self, first: Job, state: JobState, now: float) -> None:
         """Jobs that waited for FIRST end as it did; or the next of them is tried, and the others wait for that one."""

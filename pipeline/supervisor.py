@@ -288,7 +288,7 @@ class Supervisor:
             self._note_death(batch, EventKind.CRASHED, f"member {member}: {words}")
         elif verdict is Verdict.WHOLE:
             self._note_death(batch, EventKind.CRASHED, words)
-            self._scheduler.give_up(batch, charges.crashed(words))
+            self._scheduler.give_up(batch, charges.crashed(words), time.time())
 
     def _note_death(self, batch: Batch, kind: EventKind, detail: str) -> None:
         self._scheduler.changes.visit(batch, time.time(), kind, detail=detail)
@@ -384,7 +384,7 @@ class Supervisor:
         if relief is None:
             return
         if relief.fails:
-            self._scheduler.give_up(next(iter(relief.job.batches.values())), disk.too_large(space))
+            self._scheduler.give_up(next(iter(relief.job.batches.values())), disk.too_large(space), time.time())
         else:
             self._scheduler.set_back(relief.job, time.time(), space.words)
         self._next_housekeeping = 0.0

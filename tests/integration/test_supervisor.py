@@ -234,6 +234,16 @@ def test_a_batch_that_keeps_killing_its_worker_ends_its_job_and_the_others_go_on
     assert house.story()["died"] == 3
 
 
+def test_a_refusal_that_keeps_killing_store_ends_its_job_too(house: House) -> None:
+    first, second = house.run(house.drop("convert-raise", "store-memory", number=1), house.drop(number=2)).summary.jobs
+    assert first.state is JobState.FAILED
+    assert first.reason is not None
+    assert first.reason.code is Code.INTERNAL
+    assert second.state is JobState.DONE
+    assert house.published() == ["2-small"]
+    assert house.story()["died"] == 3
+
+
 def test_a_stage_that_never_starts_ends_the_run_with_its_last_words(house: House) -> None:
     modules = {**MODULES, StageName.STORE: "tests.integration.no_such_stage"}
     with pytest.raises(StageUnstable, match=r"store worker died .* without a batch to blame.*store\.log"):

@@ -376,7 +376,7 @@ class Mill:
         self.scheduler.touch(batch)
         if verdict is Verdict.WHOLE:
             self.given_up.add(batch.job.id)
-            self.scheduler.give_up(batch, BAD)
+            self.scheduler.give_up(batch, BAD, 2.0)
 
     def turn(self) -> int:
         """Decide, commit, send; returns how many orders went out."""
@@ -502,7 +502,8 @@ class Mill:
                 assert self.published[id][0] == "done"
             elif row.state is JobState.FAILED:
                 assert recipe.refused_by is not None or id in self.given_up or row.upload.path in self.changed_paths
-                assert self.published[id][0] == "failed"
+                assert row.result_path is None or self.published[id][0] == "failed"
+                assert row.result_path or id in self.given_up, "refused, and its uploader finds no manifest"
             else:
                 assert row.other is not None
                 assert self.rows.jobs[row.other].state is JobState.DONE
@@ -821,6 +822,23 @@ def test_a_job_that_was_given_up_is_a_suspect_no_more() -> None:
     assert batch.stage is STORE and not batch.is_suspect
     one.settle()
     assert states(one) == [JobState.FAILED]
+
+
+def test_a_refusal_that_keeps_killing_store_ends_without_a_folder() -> None:
+    one = mill(Recipe(size=SMALL, refused_by=CONVERT))
+    for path in range(2):
+        one.arrive(0, path, Options())
+    for _ in range(3):
+        while one.workers[STORE].running is None and not one.workers[STORE].waiting:
+            one.round()
+            one.workers[STORE].obey()
+        one.workers[STORE]._begin(one.workers[STORE].waiting.popleft())
+        one.kill(STORE, Death(-11), -1, lost=0)
+    first = one.rows.jobs[1]
+    assert (first.state, first.reason, first.result_path) == (JobState.FAILED, BAD, None)
+    one.settle()
+    assert states(one) == [JobState.FAILED] * 2
+    assert 1 not in one.published and 2 in one.published
 
 
 def test_an_equal_file_that_overtakes_one_that_was_set_back_is_the_only_one_done() -> None:

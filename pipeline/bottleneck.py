@@ -8,7 +8,7 @@ from pipeline import units
 from pipeline.config import Config
 from pipeline.model import Snapshot, StageName, StageSnapshot
 
-_STUCK_S: Final = 30.0  # without progress before a stage is called stuck
+STUCK_S: Final = 30.0  # without progress before a stage is called stuck
 _LOW_SHARE: Final = 0.9  # of worker.memory_bytes from which on memory is what holds a stage up
 
 
@@ -29,7 +29,7 @@ def stalled(snapshot: Snapshot, config: Config) -> str:
     """Why nothing, or not all, can go on without somebody's help; empty where all is well. For monitoring systems."""
     if snapshot.paused:
         return f"Waiting: {snapshot.paused}"
-    return _starting(snapshot, patience_s=_STUCK_S) or _stuck(snapshot, config) or snapshot.telegram_trouble
+    return _starting(snapshot, patience_s=STUCK_S) or _stuck(snapshot, config) or snapshot.telegram_trouble
 
 
 def _held(snapshot: Snapshot) -> str:
@@ -52,7 +52,7 @@ def _starting(snapshot: Snapshot, patience_s: float = 0.0) -> str:
 
 
 def _stuck(snapshot: Snapshot, config: Config) -> str:
-    stuck = [stage for stage in snapshot.stages if stage.still_s >= _STUCK_S]
+    stuck = [stage for stage in snapshot.stages if stage.still_s >= STUCK_S]
     if not stuck:
         return ""
     stage = max(stuck, key=lambda one: one.still_s)

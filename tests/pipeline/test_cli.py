@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import __version__, cli
+from pipeline import __version__, cli, process
 from pipeline.errors import DiskFailing, ExitCode, StampmillError, UsageError
 from pipeline.model import Code, Column, JobState, MemberCounts, Reason, TableInfo
 from pipeline.process import Result
 from pipeline.summary import JobSummary, RunSummary, StageSeconds
+from pipeline.verbs import files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,7 +79,7 @@ def test_a_folder_is_not_read_and_written_at_once(tmp_path: Path, capsys: pytest
 
 def test_a_dangling_link_is_a_job_and_no_wrong_call(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "gone")
-    cli._require_present([tmp_path / "link"], tmp_path / "out")
+    files.require_present([tmp_path / "link"], tmp_path / "out")
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\xff"])
@@ -98,11 +99,11 @@ def test_a_password_file_that_cant_be_read_is_a_wrong_call(
 )
 def test_the_password_is_the_files_first_line(content: str, password: str | None, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(content.encode())
-    assert cli._password(tmp_path / "secret") == password
+    assert files.password_in(tmp_path / "secret") == password
 
 
 def test_no_password_file_is_no_password() -> None:
-    assert cli._password(None) is None
+    assert files.password_in(None) is None
 
 
 # What it says of itself
@@ -128,7 +129,7 @@ def fails_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **options: object) -> Result:
         raise error
 
-    monkeypatch.setattr(cli, "process", fail)
+    monkeypatch.setattr(process, "process", fail)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ SUMMARY = RunSummary(
 
 
 def gives(summary: RunSummary, monkeypatch: pytest.MonkeyPatch, *, interrupted: bool = False) -> None:
-    monkeypatch.setattr(cli, "process", lambda *arguments, **options: Result(summary, interrupted))
+    monkeypatch.setattr(process, "process", lambda *arguments, **options: Result(summary, interrupted))
 
 
 def test_the_summary_tells_each_job(

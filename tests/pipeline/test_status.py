@@ -10,9 +10,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from pipeline.bottleneck import sentence as bottleneck
 from pipeline.config import MIB, Config, Paths
+from pipeline.journal import shown
 from pipeline.model import Snapshot, StageName, StageSnapshot
-from pipeline.status import bottleneck, plain, render, shown
+from pipeline.status import plain, render
 
 CONFIG = Config(paths=Paths(state="/state", library="/library"))
 INTAKE, EXTRACT, CONVERT, STORE = StageName
@@ -109,7 +111,7 @@ def test_one_batch_in_a_large_queue_is_seen() -> None:
         (snapshot(stage(INTAKE, queued=16, in_hand=1)), "Working: intake"),
         (
             snapshot(stage(STORE, queued=16), paused="disk: 5 bytes free, 10 needed (disk.min_free)"),
-            "Paused: disk: 5 bytes free, 10 needed (disk.min_free)",
+            "Waiting: disk: 5 bytes free, 10 needed (disk.min_free)",
         ),
         (snapshot(stage(STORE, queued=16), stage(INTAKE, up=False)), "Starting: intake"),
     ],

@@ -15,9 +15,10 @@ from typing import Final
 
 import msgspec
 
-from pipeline import process_tools
+from pipeline import landlock, process_tools, sandbox, seccomp
 from pipeline.config import GIB, MIB, Config
 from pipeline.ledger_schema import MIGRATIONS
+from pipeline.model import StageName
 
 
 class Level(enum.StrEnum):
@@ -56,6 +57,7 @@ def examine(config: Config) -> list[Check]:
         *_ledger(config),
         *_disk(config),
         *_tools(),
+        *_sandbox(config),
         *_libraries(),
     ]
 
@@ -153,6 +155,22 @@ def _version(path: str) -> str:
         return "but it can't be run"
     lines = [line.strip() for line in run.stdout.decode(errors="replace").splitlines() if line.strip()]
     return lines[0][:60] if lines else "version unknown"
+
+
+def _sandbox(config: Config) -> Iterator[Check]:
+    """What a worker that a hostile file has taken over is kept from."""
+    free = [stage.title for stage in (StageName.EXTRACT, StageName.CONVERT) if not sandbox.is_wanted(stage, config)]
+    if free:
+        found = f"{' and '.join(free)} runs unconfined, as configured (worker.sandbox, command.sandbox)"
+        yield Check(
+            what="sandbox", level=Level.WARN, found=found, mend="Set worker.sandbox, and command.sandbox, to true."
+        )
+    here = sandbox.Confinement(wanted=True, landlock=landlock.abi(), seccomp=seccomp.available())
+    if here.lacking:
+        mend = 'Linux 5.13 or newer, started with "lsm=landlock,..." where its list leaves that out (cat /sys/kernel/security/lsm)'
+        yield Check(what="sandbox", level=Level.WARN, found=f"this kernel lacks {here.lacking}", mend=mend)
+    else:
+        yield Check(what="sandbox", level=Level.PASS, found=f"Landlock (version {here.landlock}) and seccomp")
 
 
 def _libraries() -> Iterator[Check]:

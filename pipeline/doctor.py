@@ -161,7 +161,7 @@ def _sandbox(config: Config) -> Iterator[Check]:
     """What a worker that a hostile file has taken over is kept from."""
     free = [stage.title for stage in (StageName.EXTRACT, StageName.CONVERT) if not sandbox.is_wanted(stage, config)]
     if free:
-        found = f"{' and '.join(free)} runs unconfined, as configured (worker.sandbox, command.sandbox)"
+        found = f"unconfined: {' and '.join(free)}, as configured (worker.sandbox, command.sandbox)"
         yield Check(
             what="sandbox", level=Level.WARN, found=found, mend="Set worker.sandbox, and command.sandbox, to true."
         )

@@ -37,8 +37,8 @@ def test_what_is_configured_to_run_free_is_said(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(seccomp, "available", lambda: True)
     free, _ = checks(worker=Worker(sandbox=False))
     assert free.level is Level.WARN
-    assert free.found.startswith("extract and convert runs unconfined")
+    assert free.found.startswith("unconfined: extract and convert,")
     free, _ = checks(extract=Extract(command=Command(argv=("x",))))
-    assert free.found.startswith("extract runs unconfined")
+    assert free.found.startswith("unconfined: extract,")
     (one,) = checks(extract=Extract(command=Command(argv=("x",), sandbox=True)))
     assert one.level is Level.PASS

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pipeline import charges, disk, observe, process_tools, recovery
-from pipeline.charges import Death, Verdict
+from pipeline import disk, observe, process_tools, recovery
 from pipeline.chores import Chores
 from pipeline.config import Config
 from pipeline.dispatcher import Sends
 from pipeline.errors import DiskFailing
+from pipeline.inquest import Inquest
 from pipeline.ledger import Ledger, LedgerFull
 from pipeline.messages import BatchClosed, DiskFailed, Finished, Order, Ready, Report, Stop, Unreachable
 from pipeline.model import (
@@ -37,7 +37,7 @@ from pipeline.scheduler import Ended
 from pipeline.signals import SignalInbox
 from pipeline.steering import SteeredScheduler
 from pipeline.watchdog import Watchdog
-from pipeline.work import Batch, Changes, Equal, EventKind, Job
+from pipeline.work import Changes, Equal, Job
 from pipeline.workers import WIDENED, LocalWorker, Places, make_workers
 
 _START_ORDER: Final = (StageName.CONVERT, StageName.EXTRACT, StageName.INTAKE, StageName.STORE)
@@ -81,7 +81,6 @@ class Supervisor:
         self._sweep_due = False
         self._started = False
         self._start_early = start_early
-        self._oom_kills = process_tools.oom_kills()
         self._next_housekeeping = 0.0
         self._next_snapshot = 0.0
         self._started_at = time.time()
@@ -112,6 +111,7 @@ class Supervisor:
         self._ledger.hold_none()
         self.unfinished = self._ledger.unfinished()
         self._scheduler = self.scheduler = SteeredScheduler(self.config, self._ledger.next_batch)
+        self._inquest = Inquest(self.scheduler)
         self._watchdog = self.watchdog = Watchdog(self.config)
         self._signals = SignalInbox(self._selector, reloads=lambda: self.on_reload is not None)
         stack.callback(self._signals.close)
@@ -266,32 +266,10 @@ class Supervisor:
 
     def _bury(self, worker: LocalWorker) -> None:
         why = worker.killed_for
-        exit_code, entry = worker.bury()
-        oom_kills = process_tools.oom_kills()
-        death = Death(exit_code, ours=why, out_of_memory=oom_kills > self._oom_kills)
-        self._oom_kills = oom_kills
-        lost = self._scheduler.died(worker.stage)
-        ran = next((one for one in lost if (one.id, one.attempt) == (entry.batch, entry.attempt)), None)
-        if ran is not None and not self.stopping:
-            self._judge(ran, charges.charge(ran, entry, death), death.words, entry.member)
+        ran = self._inquest.bury(worker, stopping=self.stopping)
         self._sweep_due = True
         if not self.stopping and why != WIDENED:
-            worker.plan_restart(blameless=ran is None)
-
-    def _judge(self, batch: Batch, verdict: Verdict, words: str, member: int) -> None:
-        """Acts on the VERDICT about BATCH, which waits again; WORDS say how its worker died, at which MEMBER."""
-        self._scheduler.touch(batch)
-        self._note_death(batch, EventKind.DIED, f"{words}, at member {member}")
-        if verdict is Verdict.CHARGED:
-            self._note_death(batch, EventKind.CHARGED, f"{batch.charges} of {charges.MAX_CHARGES}")
-        elif verdict is Verdict.MEMBER:
-            self._note_death(batch, EventKind.CRASHED, f"member {member}: {words}")
-        elif verdict is Verdict.WHOLE:
-            self._note_death(batch, EventKind.CRASHED, words)
-            self._scheduler.give_up(batch, charges.crashed(words), time.time())
-
-    def _note_death(self, batch: Batch, kind: EventKind, detail: str) -> None:
-        self._scheduler.changes.visit(batch, time.time(), kind, detail=detail)
+            worker.plan_restart(blameless=not ran)
 
     def _admit(self) -> None:
         wanted = self._scheduler.wanted_jobs
@@ -403,13 +381,9 @@ class Supervisor:
     def _take_up(self) -> None:
         """Open work goes on where the ledger says; what ran when the supervisor died is looked at with care."""
         batches = self._ledger.open_batches()
-        dispatched = {(batch.id, batch.attempt): batch for batch in batches if batch.state is BatchState.DISPATCHED}
+        dispatched = [batch for batch in batches if batch.state is BatchState.DISPATCHED]
         self._scheduler.restore(batches)
-        for worker in self._workers.values():
-            entry = worker.left_behind
-            ran = dispatched.get((entry.batch, entry.attempt))
-            if ran is not None and ran.stage is worker.stage:
-                self._judge(ran, charges.orphan(ran, entry), "the supervisor ended while it ran", entry.member)
+        self._inquest.look_back(self._workers.values(), dispatched)
         self._commit()
         self._sweep()
 

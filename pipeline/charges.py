@@ -106,9 +106,8 @@ def _comparable(batch: Batch) -> bool:
 
 
 def _mark(batch: Batch, entry: Entry) -> Mark:
-    """Where BATCH is now. From the second charge on it takes its members singly, until extract has closed a batch."""
-    before = decode_mark(batch.mark)
-    alone = batch.charges > 1 or (before.alone and batch.closed == before.closed)
+    """Where BATCH is now. From the second charge on it takes its members singly."""
+    before, alone = decode_mark(batch.mark), batch.charges > 1
     return Mark(batch.closed, entry.member, entry.done_bytes, before.crashed, alone=alone, taken_alone=before.alone)
 
 

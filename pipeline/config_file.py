@@ -292,7 +292,7 @@ def _unknown(where: _Where, key: str, fields: Mapping[str, object]) -> str:
         return f"there is no such key; did you mean {_dotted((*where, near[0]))}?"
     everywhere = dict(known_keys())
     elsewhere = [name for name in everywhere if name.rpartition(".")[2] == key]
-    elsewhere = elsewhere or difflib.get_close_matches(_dotted((*where, key)), everywhere, n=1, cutoff=0.5)
+    elsewhere = elsewhere or difflib.get_close_matches(_dotted((*where, key)), everywhere, n=1, cutoff=0.75)
     if elsewhere:
         return f"there is no such key here; did you mean {elsewhere[0]}?"
     return f"there is no such key; known here: {', '.join(sorted(fields))}"

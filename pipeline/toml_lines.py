@@ -48,6 +48,8 @@ class _Scan:
         self._at += 2 if is_array else 1
         path = self._inside_arrays(self._key())
         self._at += 2 if is_array else 1
+        for length in range(1, len(path)):
+            self.lines.setdefault(path[:length], line)
         if is_array:
             self._lengths[path] = self._lengths.get(path, 0) + 1
             self.lines.setdefault(path, line)

@@ -69,7 +69,7 @@ def show_duration(seconds: float) -> str:
         if seconds >= length and seconds % length == 0:
             count = int(seconds // length)
             return f"{count} {unit}" if (unit, count) != ("days", 1) else "1 day"
-    return f"{seconds:g} s"
+    return f"{int(seconds) if seconds == int(seconds) else seconds} s"
 
 
 def short_size(size: float) -> str:

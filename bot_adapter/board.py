@@ -1,0 +1,109 @@
+"""The status messages: one for each open upload, edited in place while it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from typing import Any
+
+from telethon import errors, functions
+from telethon.extensions import html
+
+from bot_adapter import answers
+from bot_adapter.answers import Over, Standing
+from bot_adapter.fatal import raise_if_fatal
+from bot_adapter.outbox import REQUEST_S
+from bot_adapter.pacing import Pacer
+from pipeline.adapter_model import Say, StatusFacts
+
+
+class Board:
+    """Knows how each upload stands, and sees to it that its message says so."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._pacer = Pacer(time.monotonic)
+        self._messages: dict[int, tuple[int, int]] = {}  # chat and message, by upload
+        self._facts: dict[int, StatusFacts] = {}
+        self._standing: dict[int, Standing] = {}
+        self._changed = asyncio.Event()
+
+    def name(self, upload: int, name: str, size: int) -> None:
+        """What UPLOAD is called by now, and how large it is; both grow as parts come."""
+        self._facts[upload] = StatusFacts(name=name, size=size)
+
+    def text(self, say: Say) -> str:
+        """What the status message SAY is to say now."""
+        assert isinstance(say.facts, StatusFacts)
+        return answers.status(self._facts.get(say.upload, say.facts), self._standing.get(say.upload))
+
+    def posted(self, say: Say, message: int, text: str) -> None:
+        """SAY is in its chat as MESSAGE; what it says is TEXT, or unknown where that's empty."""
+        if message and isinstance(say.facts, StatusFacts):
+            self._facts.setdefault(say.upload, say.facts)
+            self._messages[say.upload] = (say.chat, message)
+            self._pacer.add(say.upload, say.chat, text)
+            self.stand(say.upload, self._standing.get(say.upload))
+
+    def stand(self, upload: int, standing: Standing) -> None:
+        """UPLOAD stands like this now."""
+        self._standing[upload] = standing
+        if upload in self._messages:
+            self._pacer.want(upload, answers.status(self._facts[upload], standing))
+            self._changed.set()
+
+    def close(self, upload: int, words: str) -> None:
+        """UPLOAD has ended; its message says so in WORDS, and is left alone then."""
+        self.stand(upload, Over(words))
+        if upload not in self._messages:
+            self._forget(upload)
+
+    def _forget(self, upload: int) -> None:
+        self._pacer.forget(upload)
+        for table in (self._messages, self._facts, self._standing):
+            table.pop(upload, None)
+
+    async def run(self) -> None:
+        """Edits, for ever."""
+        while True:
+            turn = self._pacer.next()
+            if turn.key is not None:
+                await self._edit(turn.key)
+                continue
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), None if math.isinf(turn.wait_s) else turn.wait_s)
+
+    async def _edit(self, upload: int) -> None:
+        chat, message = self._messages[upload]
+        text = self._pacer.wanted(upload)
+        try:
+            await self._request(chat, message, text)
+        except (errors.FloodWaitError, errors.FloodPremiumWaitError, errors.SlowModeWaitError) as error:
+            self._pacer.flooded(error.seconds)
+            return
+        except (OSError, TimeoutError, errors.ServerError, errors.TimedOutError):
+            self._pacer.flooded(1.0)
+            return
+        except errors.MessageNotModifiedError:
+            pass  # it said so already
+        except (errors.RPCError, ValueError) as error:
+            raise_if_fatal(error)
+            self._forget(upload)  # somebody deleted it, or took away our right to write
+            return
+        self._pacer.edited(upload, text)
+        if isinstance(self._standing.get(upload), Over):
+            self._forget(upload)
+
+    async def _request(self, chat: int, message: int, text: str) -> None:
+        words, entities = html.parse(text)
+        request = functions.messages.EditMessageRequest(
+            peer=await self._client.get_input_entity(chat),
+            id=message,
+            message=words,
+            entities=entities,
+            no_webpage=True,
+        )
+        await asyncio.wait_for(self._client(request), REQUEST_S)

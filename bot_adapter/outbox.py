@@ -1,0 +1,156 @@
+"""Sends what is to be said: by raw requests under the stored random ids, so that nothing is lost and nothing doubled.
+
+One message at a time in each chat, answers before status messages. A random id that Telegram knows already means that
+the message is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from telethon import errors, functions, types
+from telethon.extensions import html
+
+from bot_adapter.fatal import raise_if_fatal
+from pipeline.adapter_model import Link, Say, Sent, StatusFacts, Undeliverable
+
+REQUEST_S: Final = 30.0  # for one request; Telethon has no limit of its own
+_RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+_LOOK_BACK: Final = 50  # messages that are searched for one of which only its being there is known
+_REFUSED_IDS: Final = ("REPLY_MESSAGE_ID_INVALID", "REPLY_TO_INVALID", "MSG_ID_INVALID", "MESSAGE_ID_INVALID")
+
+Render = Callable[[Say], Awaitable[str]]
+Told = Callable[[Say, int, str], None]  # an item that is there now, as which message, with which text
+
+
+class Outbox:
+    """RENDER puts an item into words (HTML), TOLD hears of each that is in its chat, FAILED of what ends the account."""
+
+    def __init__(
+        self, client: Any, link: Link, render: Render, told: Told, failed: Callable[[Exception], None]
+    ) -> None:
+        self._client = client
+        self._link = link
+        self._render = render
+        self._told = told
+        self._failed = failed
+        self._waiting: dict[int, deque[Say]] = {}
+        self._busy: dict[int, asyncio.Task[None]] = {}
+        self._not_before = 0.0  # on the monotonic clock: a flood wait, which is the whole account's
+
+    @property
+    def flood_s(self) -> float:
+        """How long Telegram still wants no message from us."""
+        return max(0.0, self._not_before - time.monotonic())
+
+    def add(self, say: Say) -> None:
+        """SAY is to be sent after what waits for its chat; before the status messages if it's none itself."""
+        waiting = self._waiting.setdefault(say.chat, deque())
+        if isinstance(say.facts, StatusFacts):
+            waiting.append(say)
+        else:
+            at = next((at for at, one in enumerate(waiting) if isinstance(one.facts, StatusFacts)), len(waiting))
+            waiting.insert(at, say)
+        if say.chat not in self._busy:
+            self._busy[say.chat] = asyncio.create_task(self._serve(say.chat))
+
+    def drop_status(self, upload: int) -> None:
+        """The status message of UPLOAD, if it's still to be sent, comes too late."""
+        for waiting in self._waiting.values():
+            for say in [say for say in waiting if say.upload == upload and isinstance(say.facts, StatusFacts)]:
+                waiting.remove(say)
+                self._link.report(Sent(say.item, 0))
+
+    async def _serve(self, chat: int) -> None:
+        waiting = self._waiting[chat]
+        try:
+            while waiting:
+                say = waiting.popleft()
+                await self._deliver(say)
+        except Exception as error:  # noqa: BLE001 - the account is gone, or it's a bug: either ends the process
+            self._failed(error)
+        finally:
+            del self._busy[chat]
+
+    async def _deliver(self, say: Say) -> None:
+        """Sends SAY until it's there, or can never be."""
+        text = await self._render(say)
+        attempt = 0
+        plain = without_reply = False
+        while True:
+            await self._wait_out_flood()
+            try:
+                message = await self._send(say, text, plain=plain, reply=not without_reply)
+            except errors.RandomIdDuplicateError:
+                message = await self._find(say, text)
+            except (errors.FloodWaitError, errors.FloodPremiumWaitError) as error:
+                self._not_before = time.monotonic() + error.seconds
+                continue
+            except errors.SlowModeWaitError as error:
+                await asyncio.sleep(error.seconds)
+                continue
+            except (OSError, TimeoutError, errors.ServerError, errors.TimedOutError):
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+                attempt += 1
+                continue
+            except (errors.RPCError, ValueError) as error:
+                raise_if_fatal(error)
+                if _is_about_reply(error) and not without_reply and say.reply_to:
+                    without_reply = True
+                elif isinstance(error, errors.BadRequestError) and "ENTIT" in str(error.message) and not plain:
+                    plain = True
+                else:
+                    self._link.report(Undeliverable(say.item, type(error).__name__))
+                    return
+                continue
+            self._link.report(Sent(say.item, message))
+            self._told(say, message, text)
+            return
+
+    async def _wait_out_flood(self) -> None:
+        while (left := self.flood_s) > 0:  # noqa: ASYNC110 - another chat's message may make it longer meanwhile
+            await asyncio.sleep(left)
+
+    async def _send(self, say: Say, text: str, *, plain: bool, reply: bool) -> int:
+        words, entities = html.parse(text)
+        request = functions.messages.SendMessageRequest(
+            peer=await self._client.get_input_entity(say.chat),
+            message=words,
+            random_id=say.random_id,
+            entities=None if plain else entities,
+            reply_to=types.InputReplyToMessage(say.reply_to) if reply and say.reply_to else None,
+            silent=isinstance(say.facts, StatusFacts) or None,
+            no_webpage=True,
+        )
+        return message_id(await asyncio.wait_for(self._client(request), REQUEST_S), say.random_id)
+
+    async def _find(self, say: Say, text: str) -> int:
+        """The id of a message of ours of which Telegram only says that it's there; 0 where it isn't found."""
+        words, _ = html.parse(text)
+        try:
+            found = await asyncio.wait_for(self._client.get_messages(say.chat, limit=_LOOK_BACK), REQUEST_S)
+        except (errors.RPCError, OSError, ValueError, TimeoutError):
+            return 0  # bots may not look back
+        for message in found:
+            replies = getattr(message, "reply_to_msg_id", None) or 0
+            if message.out and replies == say.reply_to and (message.message or "")[:20] == words[:20]:
+                return int(message.id)
+        return 0
+
+
+def message_id(result: Any, random_id: int) -> int:
+    """The id of the message that a request with RANDOM_ID has made, as its RESULT says; 0 where it doesn't."""
+    if isinstance(result, types.UpdateShortSentMessage):
+        return int(result.id)
+    for update in getattr(result, "updates", None) or [getattr(result, "update", None)]:
+        if isinstance(update, types.UpdateMessageID) and update.random_id == random_id:
+            return int(update.id)
+    return 0
+
+
+def _is_about_reply(error: Exception) -> bool:
+    return any(word in str(getattr(error, "message", "")) for word in _REFUSED_IDS)

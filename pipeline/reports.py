@@ -25,12 +25,14 @@ _RECENT: Final = 20
 
 
 class Sample(NamedTuple):
-    """The pipeline's counters at a moment (seconds, monotonic or not): a stage's batches and working seconds."""
+    """The pipeline's counters at a moment (monotonic seconds): a stage's batches and working seconds, and the jobs that
+    have ended and that haven't."""
 
     at: float
     finished: tuple[int, ...]
     busy_s: tuple[float, ...]
     ended: int
+    left: int
 
 
 class History:
@@ -45,28 +47,26 @@ class History:
         while self._samples[0].at < sample.at - _JOB_WINDOW_S:
             self._samples.popleft()
 
-    def _since(self, window_s: float) -> tuple[Sample, Sample, float] | None:
-        if len(self._samples) < 2:
-            return None
-        last = self._samples[-1]
-        first = next(sample for sample in self._samples if sample.at >= last.at - window_s)
-        passed = last.at - first.at
-        return (first, last, passed) if passed > 0 else None
-
     def stage(self, number: int) -> tuple[float, float]:
         """Batches a second and the working share of stage NUMBER over the last minute."""
-        found = self._since(_STAGE_WINDOW_S)
-        if found is None:
+        last = self._samples[-1] if self._samples else None
+        first = next((one for one in self._samples if last and one.at >= last.at - _STAGE_WINDOW_S), None)
+        if first is None or last is None or first is last:
             return 0.0, 0.0
-        first, last, passed = found
+        passed = last.at - first.at
         rate = (last.finished[number] - first.finished[number]) / passed
         return rate, max(0.0, min(1.0, (last.busy_s[number] - first.busy_s[number]) / passed))
 
     @property
     def jobs_per_s(self) -> float:
-        """Jobs ended a second over the last five minutes."""
-        found = self._since(_JOB_WINDOW_S)
-        return (found[1].ended - found[0].ended) / found[2] if found else 0.0
+        """Jobs ended a second over the last five minutes, of which those count that lie after the last idle moment."""
+        working: list[Sample] = []
+        for sample in reversed(self._samples):
+            working.append(sample)
+            if not sample.left and len(working) > 1:
+                break
+        passed = working[0].at - working[-1].at if working else 0.0
+        return (working[0].ended - working[-1].ended) / passed if passed else 0.0
 
 
 class _Stillness:
@@ -122,7 +122,8 @@ class Reporter:
         now, snapshot = time.monotonic(), self._supervisor.snapshot()
         busy = tuple(stage.busy_s + self._running_s(stage, snapshot.at) for stage in snapshot.stages)
         ended = snapshot.done + snapshot.failed + snapshot.duplicates + snapshot.cancelled
-        self._history.add(Sample(now, tuple(stage.finished for stage in snapshot.stages), busy, ended))
+        left = snapshot.running + snapshot.waiting
+        self._history.add(Sample(now, tuple(stage.finished for stage in snapshot.stages), busy, ended, left))
         self._still = {stage.stage: self._stillness.look(stage, now) for stage in snapshot.stages}
         folders = (self.config.paths.state, self.config.paths.library)
         self._free = min(shutil.disk_usage(folder).free for folder in folders)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -19,6 +19,7 @@ _BAR_WIDTH: Final = 10
 _WIDE: Final = 100  # columns from which on there is room for more of them
 _STILL_S: Final = 5.0  # without progress before that is mentioned
 _MIN_ENDED_FOR_ETA: Final = 3
+_DOWN_LINES: Final = 6  # of a screen without a daemon, that aren't results
 _FRAME_LINES: Final = 10  # of a screen, that aren't results
 _STATE_STYLES: Final = {
     JobState.DONE: "green",
@@ -46,6 +47,26 @@ def screen(snapshot: Snapshot, config: Config, width: int, height: int) -> Rende
     if room > 1 and snapshot.recent:
         parts += [Text(""), results(snapshot.recent[: room - 1], snapshot.at, width)]
     return Group(*parts)
+
+
+def down(
+    why: str, counts: Mapping[JobState, int], recent: Sequence[RecentJob], now: float, width: int, height: int
+) -> RenderableType:
+    """The screen where no daemon answers, for the reason WHY: the ledger's COUNTS and latest results."""
+    parts: list[RenderableType] = [
+        _clipped(Text(why, style="bold"), width, lines=2),
+        Text(""),
+        _clipped(Text(f" The ledger's last word: {counted(counts)}"), width),
+    ]
+    room = height - _DOWN_LINES
+    if recent and room > 1:
+        parts += [Text(""), results(recent[: room - 1], now, width)]
+    return Group(*parts)
+
+
+def counted(counts: Mapping[JobState, int]) -> str:
+    """How many jobs are in each state, in words."""
+    return ", ".join(f"{counts[state]:,} {state}" for state in JobState if counts.get(state)) or "no job yet"
 
 
 def plain(snapshot: Snapshot, config: Config) -> str:

@@ -12,12 +12,11 @@ import typer
 from pipeline import control_protocol as protocol
 from pipeline.control_client import ControlClient
 from pipeline.control_protocol import VERSION
-from pipeline.errors import ExitCode, NoSuchJob, RequestRefused, StampmillError, Unreachable, UsageError
+from pipeline.errors import ExitCode, NoSuchJob, RequestRefused, Unreachable, UsageError
 from pipeline.model import JobState, Snapshot
 from pipeline.units import short_duration, short_size
 from pipeline.verbs.common import ConfigOption, JsonOption, err, load, out, print_json, safe, say
 
-_RECENT: Final = 5
 _LINES: Final = 24
 JobArgument = Annotated[int, typer.Argument(help="The job's number.", metavar="JOB", min=1)]
 
@@ -54,13 +53,13 @@ def status(
     if watch and check:
         raise UsageError(problem="--watch and --check can't be combined.")
     loaded, _ = load(config)
+    if watch:
+        from pipeline.verbs.watch import watch_daemon
+
+        watch_daemon(loaded, as_json=as_json)
+        return
     try:
         with ControlClient(loaded.paths.socket) as client:
-            if watch:
-                from pipeline.verbs.watch import watch_daemon
-
-                watch_daemon(client, loaded, as_json=as_json)
-                return
             data = client.ask(protocol.Status(v=VERSION))
     except Unreachable as error:
         _last_known(loaded.paths.ledger, error, as_json=as_json, brief=check)
@@ -91,34 +90,20 @@ def _check(snapshot: Snapshot, config: Any, *, as_json: bool) -> None:
 
 def _last_known(ledger: Path, error: Unreachable, *, as_json: bool, brief: bool) -> None:
     """Says that no daemon runs, and how the ledger was left."""
-    from pipeline import story
+    from pipeline import status as view
+    from pipeline.verbs.watch import last_word
 
-    try:
-        with story.reading(ledger) as db:
-            counts, recent = story.counts(db), story.recent(db, _RECENT)
-    except StampmillError as trouble:
-        counts, recent = {}, []
-        words = trouble.message
-    else:
-        words = "The ledger's last word: " + (_counted(counts) or "no job yet") + "."
+    counts, recent = last_word(ledger)
     if as_json:
-        print_json(
-            LastKnown(running=False, jobs={str(state): count for state, count in counts.items()}, recent=tuple(recent))
-        )
-        return
-    if brief:
+        named = {str(state): count for state, count in counts.items()}
+        print_json(LastKnown(running=False, jobs=named, recent=tuple(recent)))
+    elif brief:
         out().print(safe(f"DOWN {error.message}"))
-        return
-    say(safe(error.message))
-    say(safe(words))
-    if recent:
-        from pipeline import status as view
-
-        out().print(view.results(recent, time.time(), out().width))
-
-
-def _counted(counts: dict[JobState, int]) -> str:
-    return ", ".join(f"{counts[state]:,} {state}" for state in JobState if counts.get(state))
+    else:
+        say(safe(error.message))
+        say(f"The ledger's last word: {view.counted(counts)}.")
+        if recent:
+            out().print(view.results(recent, time.time(), out().width))
 
 
 def list_jobs(

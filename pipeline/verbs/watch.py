@@ -3,46 +3,72 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from pipeline import control_protocol as protocol
+from pipeline import story
 from pipeline.config import Config
 from pipeline.control_client import ControlClient
 from pipeline.control_protocol import VERSION
-from pipeline.model import Snapshot
+from pipeline.errors import StampmillError, Unreachable
+from pipeline.model import JobState, RecentJob, Snapshot
 from pipeline.verbs.common import out, print_json
 
-_DRAWN_EVERY_S = 0.4
-_PRINTED_EVERY_S = 2.0
+_DRAWN_EVERY_S: Final = 0.4
+_PRINTED_EVERY_S: Final = 2.0
+_AGAIN_S: Final = 1.0  # between two tries to reach a daemon that is down
+_RECENT: Final = 20
 
 
-def watch_daemon(client: ControlClient, config: Config, *, as_json: bool) -> None:
-    """Shows the daemon behind CLIENT until it goes, or we are interrupted. Raises Unreachable."""
-    if as_json:
-        for snapshot in _snapshots(client, _PRINTED_EVERY_S):
+def watch_daemon(config: Config, *, as_json: bool) -> None:
+    """Shows the daemon of CONFIG until we are interrupted. On a terminal one that goes away is waited for; elsewhere that
+    raises Unreachable."""
+    if sys.stdout.isatty() and not as_json:
+        _draw(config)
+        return
+    from pipeline import status
+
+    for snapshot in _snapshots(config, _PRINTED_EVERY_S):
+        if as_json:
             print_json(snapshot)
-    elif sys.stdout.isatty():
-        _draw(client, config)
-    else:
-        from pipeline import status
-
-        for snapshot in _snapshots(client, _PRINTED_EVERY_S):
+        else:
             out().print(status.plain(snapshot, config), markup=False)
 
 
-def _draw(client: ControlClient, config: Config) -> None:
+def _draw(config: Config) -> None:
+    from rich.console import Console
     from rich.live import Live
 
     from pipeline import status
 
-    console = out()
+    console = Console(highlight=False)
     with Live(console=console, auto_refresh=False, screen=True) as live:
-        for snapshot in _snapshots(client, _DRAWN_EVERY_S):
-            live.update(status.screen(snapshot, config, *console.size), refresh=True)
+        while True:
+            try:
+                for snapshot in _snapshots(config, _DRAWN_EVERY_S):
+                    live.update(status.screen(snapshot, config, *console.size), refresh=True)
+            except Unreachable as error:
+                counts, recent = last_word(config.paths.ledger)
+                screen = status.down(error.message, counts, recent, time.time(), *console.size)
+                live.update(screen, refresh=True)
+                time.sleep(_AGAIN_S)  # nothing tells of a socket to come
 
 
-def _snapshots(client: ControlClient, every_s: float) -> Iterator[Snapshot]:
-    for data in client.stream(protocol.Watch(v=VERSION, every_s=every_s)):
-        yield msgspec.convert(data, Snapshot)
+def _snapshots(config: Config, every_s: float) -> Iterator[Snapshot]:
+    with ControlClient(config.paths.socket) as client:
+        for data in client.stream(protocol.Watch(v=VERSION, every_s=every_s)):
+            yield msgspec.convert(data, Snapshot)
+
+
+def last_word(ledger: Path) -> tuple[dict[JobState, int], list[RecentJob]]:
+    """How many jobs the ledger has in each state, and its latest results; nothing where it can't be read."""
+    try:
+        with story.reading(ledger) as db:
+            return story.counts(db), story.recent(db, _RECENT)
+    except StampmillError:
+        return {}, []

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
-from typing import Any
+from typing import Any, Final
 
 from telethon import errors, functions
 from telethon.extensions import html
@@ -18,6 +18,8 @@ from bot_adapter.outbox import REQUEST_S
 from bot_adapter.pacing import Pacer
 from pipeline.adapter_model import Say, StatusFacts
 
+_CLOSED_KEPT: Final = 1000
+
 
 class Board:
     """Knows how each upload stands, and sees to it that its message says so."""
@@ -28,11 +30,13 @@ class Board:
         self._messages: dict[int, tuple[int, int]] = {}  # chat and message, by upload
         self._facts: dict[int, StatusFacts] = {}
         self._standing: dict[int, Standing] = {}
+        self._closed: dict[int, str] = {}  # uploads that ended while their message was on its way, the last words
         self._changed = asyncio.Event()
 
     def name(self, upload: int, name: str, size: int) -> None:
         """What UPLOAD is called by now, and how large it is; both grow as parts come."""
         self._facts[upload] = StatusFacts(name=name, size=size)
+        self._closed.pop(upload, None)
 
     def text(self, say: Say) -> str:
         """What the status message SAY is to say now."""
@@ -45,7 +49,8 @@ class Board:
             self._facts.setdefault(say.upload, say.facts)
             self._messages[say.upload] = (say.chat, message)
             self._pacer.add(say.upload, say.chat, text)
-            self.stand(say.upload, self._standing.get(say.upload))
+            last_words = self._closed.pop(say.upload, None)
+            self.stand(say.upload, Over(last_words) if last_words else self._standing.get(say.upload))
 
     def stand(self, upload: int, standing: Standing) -> None:
         """UPLOAD stands like this now."""
@@ -59,6 +64,9 @@ class Board:
         self.stand(upload, Over(words))
         if upload not in self._messages:
             self._forget(upload)
+            self._closed[upload] = words
+            while len(self._closed) > _CLOSED_KEPT:
+                del self._closed[next(iter(self._closed))]
 
     def _forget(self, upload: int) -> None:
         self._pacer.forget(upload)

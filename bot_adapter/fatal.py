@@ -37,14 +37,8 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-class LoginNeeded(Exception):
-    """There is no login yet."""
-
-
 def explain(error: BaseException) -> tuple[str, str] | None:
     """The code and the words of a fatal ERROR, None for any other."""
-    if isinstance(error, LoginNeeded):
-        return "LOGIN_NEEDED", "there is no login yet. Log in: stampmill login"
     known = _WORDS.get(type(error).__name__)
     if known is not None:
         return known

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from pipeline import __version__, config_file, spool
+from pipeline.adapter import Adapter
 from pipeline.config import Config
 from pipeline.control import ControlServer
 from pipeline.errors import ConfigInvalid, StateUnwritable
@@ -27,6 +28,7 @@ from pipeline.spool import Spooled
 from pipeline.supervisor import Supervisor
 from pipeline.work import EventKind
 
+_ADAPTER: Final = "bot_adapter.adapter"  # what the Telegram adapter's process runs
 _LOOK_S: Final = 1.0  # between two looks at the inbox, at what happened, and at systemd's watchdog
 _WATCH_S: Final = 0.25  # the shortest time between two snapshots that a client watches
 _CLEAN_S: Final = 600.0
@@ -65,6 +67,7 @@ class Daemon:
         self._journal = Journal(config.log.format, config.log.level)
         self._not_ready_since: dict[StageName, float] = {}
         self._paused = ""
+        self._telegram: Adapter | None = None
 
     def run(self) -> None:
         """Runs until a signal ends it. Raises StampmillError where it can't begin, or go on."""
@@ -80,6 +83,10 @@ class Daemon:
             stack.callback(self._inbox.close)
             supervisor.watch(self._inbox.mover.wakes, selectors.EVENT_READ, lambda events: self._inbox.receive())
             self._plan(supervisor, server)
+            if self._config.telegram is not None:
+                self._telegram = Adapter(supervisor, self._config, _ADAPTER, self._orders, self._tell_telegram)
+                stack.callback(self._telegram.close)
+                self._telegram.start()
             self._journal.notice(f"stampmill {__version__} works on {self._config.paths.state}")
             self._notifier.ready()
             supervisor.run(until=lambda: False)
@@ -133,6 +140,8 @@ class Daemon:
         if self._config.paths.inbox:
             self._inbox.look(Path(self._config.paths.inbox), now, self._config.inbox.quiet_s)
             self._reporter.inbox_waiting = self._inbox.waiting
+        if self._telegram is not None:
+            self._reporter.telegram, self._reporter.telegram_trouble = self._telegram.words, self._telegram.trouble
         self._tell_events()
         self._tell_pause()
         self._notifier.status(self._says(self._reporter.snapshot(), self._config))
@@ -162,6 +171,9 @@ class Daemon:
         if bool(paused) != bool(self._paused):
             self._journal.warning(f"waiting: {paused}" if paused else "there is room again: going on")
         self._paused = paused
+
+    def _tell_telegram(self, text: str, grave: bool) -> None:
+        self._journal.write(Level.ERR if grave else Level.WARNING, text)
 
     def _feed_watchdog(self) -> None:
         """systemd ends a daemon whose loop stands still, or one of whose workers doesn't get ready."""

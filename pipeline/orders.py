@@ -91,6 +91,21 @@ class Orders:
             return self._on_reload()
         return self._about_all(request, client)
 
+    def cancel(self, job: int) -> bool:
+        """Takes an unfinished JOB back; False where it can't be any more."""
+        return self._is_done(protocol.Cancel(v=protocol.VERSION, job=job))
+
+    def retry(self, job: int) -> bool:
+        """Runs an ended JOB again from its upload; False where that is gone, or it runs."""
+        return self._is_done(protocol.Retry(v=protocol.VERSION, job=job))
+
+    def _is_done(self, request: protocol.Cancel | protocol.Retry) -> bool:
+        try:
+            self._about_job(request)
+        except Refused:
+            return False
+        return True
+
     def _about_job(self, request: protocol.Cancel | protocol.Retry) -> Any:
         found = self._supervisor.ledger.job(request.job)
         if found is None:

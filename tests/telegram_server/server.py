@@ -394,9 +394,9 @@ class TelegramServer:
         deadline = time.monotonic() + timeout_s
         while not (result := found()):
             with self._core.news:
-                if not self._core.news.wait(min(0.2, max(0.0, deadline - time.monotonic()))):
-                    if time.monotonic() >= deadline:
-                        raise TimeoutError(f"not within {timeout_s:g} s")
+                self._core.news.wait(min(0.2, max(0.0, deadline - time.monotonic())))
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"not within {timeout_s:g} s")
         return result
 
     def content(self, document: int) -> bytes:

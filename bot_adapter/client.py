@@ -1,0 +1,171 @@
+"""A Telegram client as the configuration says: whose server, which application, where the login lies."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from telethon import TelegramClient
+from telethon.crypto import rsa
+from telethon.errors import AuthKeyNotFound, InvalidBufferError
+from telethon.sessions import SQLiteSession
+from telethon.tl.functions.help import GetConfigRequest
+
+from bot_adapter import telethon_facts
+from bot_adapter.session import SessionFile, path_of
+from pipeline.config import Config, Telegram
+from pipeline.errors import ConfigInvalid, ExitCode, StampmillError
+
+CONNECT_S = 15.0
+_TEST_DC = 2  # what a server of one's own is called until it says otherwise
+
+
+class TelegramNotConfigured(StampmillError):
+    """The configuration has no section [telegram]. Get api_id and api_hash for your account at
+    https://my.telegram.org/apps, and write them there."""
+
+    exit_code = ExitCode.CONFIG_INVALID
+
+
+class TelegramUnreachable(StampmillError):
+    """Telegram can't be reached at {where} ({detail}). Check the network; a server of your own must be running, and
+    its key in telegram.server_key be the right one."""
+
+
+class LoginNeeded(StampmillError):
+    """Nobody is logged in to Telegram here. Run: stampmill login"""
+
+    exit_code = ExitCode.LOGIN_NEEDED
+
+
+@asynccontextmanager
+async def connected(config: Config, *, patient: bool = False, anew: bool = False) -> AsyncIterator[TelegramClient]:
+    """The client, connected, while the body runs; logged in or not. Holds the session's file for this process.
+
+    With PATIENT a lost connection is tried again for ever, else a few times; with ANEW a login that Telegram has
+    forgotten is thrown away. Raises TelegramNotConfigured, ConfigInvalid, TelethonUnfit and its like, SessionInUse and
+    its like, TelegramUnreachable, LoginNeeded.
+    """
+    telegram = config.telegram
+    if telegram is None:
+        raise TelegramNotConfigured
+    telethon_facts.check()
+    with SessionFile(path_of(config)) as session:
+        client = make(telegram, session.path, patient=patient)
+        try:
+            try:
+                await connect(client, telegram)
+            except LoginNeeded:
+                if not anew:
+                    raise
+                client = make(telegram, _emptied(session.path), patient=patient)
+                await connect(client, telegram)
+            yield client
+        finally:
+            await client.disconnect()
+
+
+def _emptied(session: Path) -> Path:
+    """The same file without a login in it."""
+    kept = SQLiteSession(str(session))
+    kept.auth_key = None
+    kept.save()
+    kept.close()
+    return session
+
+
+def make(telegram: Telegram, session: Path, *, patient: bool = False) -> TelegramClient:
+    """The client, not yet connected. Raises ConfigInvalid."""
+    kept = SQLiteSession(str(session))
+    if telegram.server:
+        _use_server(telegram, kept)
+    # Telethon keeps the servers' addresses on the class: a class of its own, so that two clients may differ in them.
+    kind: Any = type("TelegramClient", (TelegramClient,), {"_config": None, "_cdn_config": None})
+    client: TelegramClient = kind(
+        kept,
+        telegram.api_id,
+        api_hash(telegram),
+        timeout=CONNECT_S,
+        connection_retries=None if patient else 3,
+        retry_delay=1,
+        request_retries=2,
+        flood_sleep_threshold=0,  # ours to wait, where it can be said
+        raise_last_call_error=True,  # else a refusal such as RANDOM_ID_DUPLICATE ends as a ValueError
+        device_model="stampmill",
+        system_version="Linux",
+        app_version=_version(),
+        catch_up=False,  # ours too: Telethon forgets updates that no handler has finished with
+    )
+    return client
+
+
+async def connect(client: TelegramClient, telegram: Telegram) -> None:
+    """Connects. Raises TelegramUnreachable, and LoginNeeded where Telegram doesn't know the login's key any more."""
+    try:
+        await client.connect()
+        if telegram.server:
+            this = (await client(GetConfigRequest())).this_dc
+            if this != client.session.dc_id:
+                client.session.set_dc(this, client.session.server_address, client.session.port)
+                client.session.save()
+    except AuthKeyNotFound:
+        if client.disconnected.done():
+            client.disconnected.exception()  # the same once more, which asyncio would complain about
+        await client.disconnect()
+        raise LoginNeeded from None
+    except (OSError, TimeoutError, InvalidBufferError) as error:
+        where = telegram.server or f"{client.session.server_address}:{client.session.port}"
+        raise TelegramUnreachable(where=where, detail=error) from None
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("stampmill")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _use_server(telegram: Telegram, session: Any) -> None:
+    host, _, port = telegram.server.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigInvalid(where="telegram.server", problem=f"{telegram.server!r} isn't host:port.")
+    if telegram.server_key:
+        try:
+            rsa.add_key(Path(telegram.server_key).read_text("ascii"), old=False)
+        except (OSError, ValueError) as error:
+            raise ConfigInvalid(where="telegram.server_key", problem=f"{telegram.server_key}: {error}") from None
+    host = host.strip("[]")
+    if (session.server_address, session.port) != (host, int(port)):
+        # A key is one server's: where the address is another, so may the server be.
+        session.set_dc(session.dc_id or _TEST_DC, host, int(port))
+        session.save()
+
+
+def api_hash(telegram: Telegram) -> str:
+    """The application's secret, from its file or the service's credentials. Raises ConfigInvalid."""
+    return _secret(telegram.api_hash_file, "api_hash", "telegram.api_hash_file")
+
+
+def bot_token(telegram: Telegram) -> str:
+    """The bot's token; empty where a user account is meant. Raises ConfigInvalid."""
+    if not telegram.bot_token_file:
+        return ""
+    return _secret(telegram.bot_token_file, "bot_token", "telegram.bot_token_file")
+
+
+def _secret(file: str, credential: str, where: str) -> str:
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    path = Path(file) if file else Path(folder) / credential
+    if not file and not folder:
+        raise ConfigInvalid(where=where, problem=f"name the file that holds your {credential}.")
+    try:
+        found = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(where=where, problem=f"{path} can't be read ({error}).") from None
+    if not found:
+        raise ConfigInvalid(where=where, problem=f"{path} is empty.")
+    return found

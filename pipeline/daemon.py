@@ -112,6 +112,7 @@ class Daemon:
 
     def _plan(self, supervisor: Supervisor, server: ControlServer) -> None:
         supervisor.on_ended = self._ended
+        supervisor.scheduler.is_followed = True
         supervisor.on_reload = self._on_signal
         every = supervisor.chores.every
         every(SAMPLE_S, self._reporter.sample)

@@ -30,6 +30,7 @@ class SteeredScheduler(Scheduler):
     def __init__(self, config: Config, next_batch: int) -> None:
         super().__init__(config, next_batch)
         self.halt = Halt.NONE
+        self.is_followed = False  # whether somebody takes what is `told`
         self.told: list[tuple[int, float, int, int | None, str, int, float, str]] = []  # events committed since
         self._untold: list[tuple[int, float, int, int | None, str, int, float, str]] = []
         self._cancelled: set[int] = set()  # jobs that were cancelled before they were admitted
@@ -59,9 +60,10 @@ class SteeredScheduler(Scheduler):
 
     def take_changes(self) -> Changes:
         """The changes since the last call, whose events are `told` once the next are taken: they are committed then."""
-        self.told += self._untold
         changes = super().take_changes()
-        self._untold = changes.events
+        if self.is_followed:
+            self.told += self._untold
+            self._untold = changes.events
         return changes
 
     def cancel(self, job: Job, now: float) -> bool:

@@ -55,21 +55,21 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """How much may wait in front of a stage."""
 
-    batches: Count = 16  # that may wait
-    bytes: Bytes = 256 * MIB  # that they may hold in work/ together
+    batches: Count = 16  # batches that may wait
+    bytes: Bytes = 256 * MIB  # what they may hold in work/ together
 
 
 class BatchSize(msgspec.Struct, frozen=True, kw_only=True):
     """When extract closes a batch: at whichever comes first."""
 
-    bytes: Bytes = 64 * MIB  # of all its files together
-    files: Count = 1000  # in it
+    bytes: Bytes = 64 * MIB  # its files together
+    files: Count = 1000  # files in it
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """How much disk is left alone."""
 
-    min_free: Bytes = 256 * MIB  # work pauses below it, and goes on by itself
+    min_free: Bytes = 256 * MIB  # below it work pauses, and goes on by itself when there is room
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,32 +80,32 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     argv: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]  # the program and its arguments
-    wall_s: Seconds = 3600.0  # a run may take
-    memory_bytes: Bytes = 4 * GIB  # it may use
+    wall_s: Seconds = 3600.0  # how long a run may take
+    memory_bytes: Bytes = 4 * GIB  # what it may use
     # What each exit code means: done, retry, or the code of a reject.
     exit_codes: dict[int, str] = msgspec.field(default_factory=lambda: {0: "done", 75: "retry"})
-    log_bytes: Bytes = MIB  # of what it prints are kept, the rest is thrown away
+    log_bytes: Bytes = MIB  # what is kept of what it prints
     sandbox: bool = False  # it runs confined: writes only in work/, no network, reads its folder and argv's paths
 
 
 class Extract(msgspec.Struct, frozen=True, kw_only=True):
     """What one job may cost; counted on bytes really produced, one budget over all nested levels."""
 
-    max_bytes: Bytes = 64 * GIB  # all members together
-    max_member_bytes: Bytes = 16 * GIB  # one member
-    max_ratio: Count = 200  # produced to read, after the first MiB
-    max_members: Count = 1_000_000
+    max_bytes: Bytes = 64 * GIB  # all members of a job together
+    max_member_bytes: Bytes = 16 * GIB  # one member of it
+    max_ratio: Count = 200  # bytes produced to bytes read, after the first MiB
+    max_members: Count = 1_000_000  # members of a job
     max_depth: Count = 4  # archives within archives
-    max_wall_s: Seconds = 6 * 3600.0  # of one job's extraction
-    max_cpu_s: Seconds = 6 * 3600.0  # of processor time in it
+    max_wall_s: Seconds = 6 * 3600.0  # how long a job may be extracted, waiting not counted
+    max_cpu_s: Seconds = 6 * 3600.0  # processor time that this may take
     command: Command | None = None  # a program that extracts in place of the built-in
 
 
 class Convert(msgspec.Struct, frozen=True, kw_only=True):
     """How tables are made."""
 
-    max_columns: Count = 20_000  # of one table
-    max_rows: Annotated[int, msgspec.Meta(ge=0)] = 0  # of one table; 0 for any number
+    max_columns: Count = 20_000  # columns of one table
+    max_rows: Annotated[int, msgspec.Meta(ge=0)] = 0  # rows of one table; 0 for any number
     formats: tuple[str, ...] = ()  # the families that are read (delimited, json, workbook, ...); none named: all
     on_reject: Literal["keep", "fail"] = "keep"  # a file with bad records: its good ones are kept, or it's refused
     types: dict[str, str] = {}  # by column name: VARCHAR, BIGINT, DOUBLE, DATE, or how dates are written (%d/%m/%Y)
@@ -115,30 +115,30 @@ class Convert(msgspec.Struct, frozen=True, kw_only=True):
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker may take before it is replaced."""
 
-    memory_bytes: Bytes = 2 * GIB  # it and its tools may use
-    wall_s: Seconds = 6 * 3600.0  # one batch may take
-    no_progress_s: Seconds = 600.0  # may pass without any
+    memory_bytes: Bytes = 2 * GIB  # what it and its tools may use
+    wall_s: Seconds = 6 * 3600.0  # how long one batch may take, waiting not counted
+    no_progress_s: Seconds = 600.0  # how long a batch may get no further
     sandbox: bool = True  # extract and convert are confined: they write only in work/, read the uploads, no network
 
 
 class Telegram(msgspec.Struct, frozen=True, kw_only=True):
     """The account that takes uploads and answers them. What is secret lies in files of its own, never here."""
 
-    api_id: int
-    api_hash_file: str = ""  # the api_hash; empty: the service's credential api_hash ($CREDENTIALS_DIRECTORY)
-    bot_token_file: str = ""  # a bot's token, in place of a user account's login
-    session: str = ""  # the login's file, kept at mode 0600; empty: telegram/account.session in paths.state
+    api_id: Count  # from https://my.telegram.org
+    api_hash_file: Folder = ""  # the api_hash; empty: the service's credential api_hash ($CREDENTIALS_DIRECTORY)
+    bot_token_file: Folder = ""  # a bot's token, in place of a user account's login
+    session: Folder = ""  # the login's file, kept at mode 0600; empty: telegram/account.session in paths.state
     senders: tuple[int, ...] = ()  # numeric ids of those who may upload, directly and in one of `chats`
     chats: tuple[int, ...] = ()  # numeric ids of groups and channels; without `senders`, everybody in them may upload
-    max_bytes: int = 4 * GIB  # of one file
-    downloads: int = 4  # files at a time
-    parts_timeout_s: float = 3600.0  # how long a volume or a part of an album may be missing
-    reconcile_s: float = 180.0  # between two looks at the chats for what no update told of
-    first_look_s: float = 86_400.0  # how far back a chat is read that has never been looked at
+    max_bytes: Bytes = 4 * GIB  # of one file
+    downloads: Count = 4  # files at a time
+    parts_timeout_s: Seconds = 3600.0  # how long a volume or a part of an album may be missing
+    reconcile_s: Seconds = 180.0  # between two looks at the chats for what no update told of
+    first_look_s: Seconds = 86_400.0  # how far back a chat is read that has never been looked at
     deliver: Literal["summary", "files"] = "summary"  # whether results are sent back as files too
     stranger_reply: str = ""  # what others are told, once; empty: nothing
     server: str = ""  # a test server in place of Telegram's, as host:port
-    server_key: str = ""  # ... and the file with its public key (PEM)
+    server_key: Folder = ""  # ... and the file with its public key (PEM)
 
     def session_file(self, paths: Paths) -> Path:
         """Where the login is kept."""
@@ -148,7 +148,7 @@ class Telegram(msgspec.Struct, frozen=True, kw_only=True):
 class Inbox(msgspec.Struct, frozen=True, kw_only=True):
     """When a file in the folder `paths.inbox` is taken."""
 
-    quiet_s: Seconds = 5.0  # it must have been unchanged, and open for writing nowhere
+    quiet_s: Seconds = 5.0  # how long it must have been unchanged; and nobody may have it open for writing
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +162,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     """What the daemon writes to stderr, which is the journal's under systemd."""
 
     format: Literal["text", "json"] = "text"  # one event a line either way
-    level: Literal["debug", "info", "notice", "warning", "err"] = "info"  # and what is graver
+    level: Literal["debug", "info", "notice", "warning", "err"] = "info"  # the least grave that is written
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +186,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log: Log = Log()
     metrics: Metrics = Metrics()
     telegram: Telegram | None = None  # none: uploads come from the inbox and from `submit` alone
-    stop_timeout_s: Seconds = 30.0  # running batches may take to finish when the daemon is told to stop
+    stop_timeout_s: Seconds = 30.0  # what running batches may take to finish when the daemon is told to stop
 
 
 _REPLACED = "it is for the built-in stage, which the command replaces"

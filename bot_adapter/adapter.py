@@ -23,6 +23,7 @@ from bot_adapter.ears import Ears
 from bot_adapter.fatal import explain
 from bot_adapter.looks import Looks
 from bot_adapter.outbox import REQUEST_S, Outbox
+from bot_adapter.peers import Peers
 from bot_adapter.results import Results
 from bot_adapter.uploads import Progress, Uploads
 from pipeline.adapter_model import (
@@ -133,11 +134,12 @@ class _Account:
         self._look_now.set()
         door = Door(config.telegram, me.id)
         ears = Ears(door, config.telegram.stranger_reply)
+        self._peers = Peers(telegram, is_bot=bool(me.bot))
         self._results = Results(Path(config.paths.library))
-        self._board = Board(telegram)
+        self._board = Board(telegram, self._peers)
         self._uploads = Uploads(link, config.telegram, self._board, self._fetch, self._refresh, self._fail)
-        self._outbox = Outbox(telegram, link, self._render, self._board.posted, self._fail)
-        self._looks = Looks(telegram, link, door, ears, self._uploads.heard, config.telegram.first_look_s)
+        self._outbox = Outbox(telegram, self._peers, link, self._render, self._board.posted, self._fail)
+        self._looks = Looks(telegram, self._peers, link, door, ears, self._uploads.heard, config.telegram.first_look_s)
         self._looks.is_bot = bool(me.bot)
         self._jobs_open: set[int] = set()
 
@@ -252,7 +254,8 @@ class _Account:
     # Files
 
     async def _refresh(self, chat: int, message: int) -> Any:
-        return await asyncio.wait_for(self._telegram.get_messages(chat, ids=message), REQUEST_S)
+        peer = await self._peers.find(chat)
+        return await asyncio.wait_for(self._telegram.get_messages(peer, ids=message), REQUEST_S)
 
     async def _fetch(self, letter: Any, path: Path, progress: Progress) -> None:
         scratch = path.with_name(f"{path.name}.part")

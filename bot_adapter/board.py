@@ -16,6 +16,7 @@ from bot_adapter.answers import Over, Standing
 from bot_adapter.fatal import raise_if_fatal
 from bot_adapter.outbox import REQUEST_S
 from bot_adapter.pacing import Pacer
+from bot_adapter.peers import Peers, UnknownChat
 from pipeline.adapter_model import Say, StatusFacts
 
 _CLOSED_KEPT: Final = 1000
@@ -24,8 +25,9 @@ _CLOSED_KEPT: Final = 1000
 class Board:
     """Knows how each upload stands, and sees to it that its message says so."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, peers: Peers) -> None:
         self._client = client
+        self._peers = peers
         self._pacer = Pacer(time.monotonic)
         self._messages: dict[int, tuple[int, int]] = {}  # chat and message, by upload
         self._facts: dict[int, StatusFacts] = {}
@@ -97,7 +99,7 @@ class Board:
             return
         except errors.MessageNotModifiedError:
             pass  # it said so already
-        except (errors.RPCError, ValueError) as error:
+        except (errors.RPCError, UnknownChat) as error:
             raise_if_fatal(error)
             self._forget(upload)  # somebody deleted it, or took away our right to write
             return
@@ -108,7 +110,7 @@ class Board:
     async def _request(self, chat: int, message: int, text: str) -> None:
         words, entities = html.parse(text)
         request = functions.messages.EditMessageRequest(
-            peer=await self._client.get_input_entity(chat),
+            peer=await self._peers.find(chat),
             id=message,
             message=words,
             entities=entities,

@@ -17,36 +17,44 @@ from telethon import errors
 from bot_adapter.door import Door
 from bot_adapter.ears import Ears, read
 from bot_adapter.fatal import raise_if_fatal
+from bot_adapter.peers import Peers, UnknownChat
 from pipeline.adapter_model import Arrived, Gone, Link, Looked, Message
 
 _PAGE: Final = 100
-_DIALOGS: Final = 300
 
 
 class Looks:
     """HEARD is told of each Telethon message that is an upload, which is then as fresh as can be."""
 
     def __init__(
-        self, client: Any, link: Link, door: Door, ears: Ears, heard: Callable[[Any], None], first_look_s: float
+        self,
+        client: Any,
+        peers: Peers,
+        link: Link,
+        door: Door,
+        ears: Ears,
+        heard: Callable[[Any], None],
+        first_look_s: float,
     ) -> None:
         self._client = client
+        self._peers = peers
         self._link = link
         self._door = door
         self._ears = ears
         self._heard = heard
         self._first_look_s = first_look_s
-        self._met = False
         self.looked: dict[int, int] = {}
         self.is_bot = False
 
     async def look(self, waiting: Iterable[Message]) -> None:
         """Reports all that is new, and what became of those messages that are WAITING. Raises what is fatal, OSError
         and TimeoutError."""
+        self._peers.forget()
         for chat in self._door.chats:
             try:
-                peer = await self._peer(chat)
-                if peer is not None:
-                    await self._look_at(chat, peer)
+                await self._look_at(chat, await self._peers.find(chat))
+            except UnknownChat:
+                continue  # nobody there has written yet
             except errors.FloodWaitError as error:
                 await asyncio.sleep(error.seconds)
             except errors.RPCError as error:
@@ -57,20 +65,6 @@ class Looks:
         for chat, messages in by_chat.items():
             for at in range(0, len(messages), _PAGE):
                 await self._check(chat, messages[at : at + _PAGE])
-
-    async def _peer(self, chat: int) -> Any:
-        """How the account addresses CHAT; None for one that it hasn't met."""
-        try:
-            return await self._client.get_input_entity(chat)
-        except ValueError:
-            if self._met or self.is_bot:
-                return None
-        self._met = True
-        await self._client.get_dialogs(limit=_DIALOGS)
-        try:
-            return await self._client.get_input_entity(chat)
-        except ValueError:
-            return None
 
     async def _look_at(self, chat: int, peer: Any) -> None:
         looked = self.looked.get(chat)
@@ -137,11 +131,12 @@ class Looks:
     async def _check(self, chat: int, messages: list[Message]) -> None:
         """Whether MESSAGES of CHAT are still there, as they were."""
         try:
-            found = await self._client.get_messages(chat, ids=[message.message for message in messages])
+            peer = await self._peers.find(chat)
+            found = await self._client.get_messages(peer, ids=[message.message for message in messages])
+        except UnknownChat:
+            return
         except errors.RPCError as error:
             raise_if_fatal(error)
-            return
-        except ValueError:
             return
         for known, now in zip(messages, found, strict=True):
             if now is None or (fresh := read(now)) is None:

@@ -16,6 +16,7 @@ from telethon import errors, functions, types
 from telethon.extensions import html
 
 from bot_adapter.fatal import raise_if_fatal
+from bot_adapter.peers import Peers, UnknownChat
 from pipeline.adapter_model import Link, Say, Sent, StatusFacts, Undeliverable
 
 REQUEST_S: Final = 30.0  # for one request; Telethon has no limit of its own
@@ -31,9 +32,10 @@ class Outbox:
     """RENDER puts an item into words (HTML), TOLD hears of each that is in its chat, FAILED of what ends the account."""
 
     def __init__(
-        self, client: Any, link: Link, render: Render, told: Told, failed: Callable[[Exception], None]
+        self, client: Any, peers: Peers, link: Link, render: Render, told: Told, failed: Callable[[Exception], None]
     ) -> None:
         self._client = client
+        self._peers = peers
         self._link = link
         self._render = render
         self._told = told
@@ -97,7 +99,7 @@ class Outbox:
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
                 continue
-            except (errors.RPCError, ValueError) as error:
+            except (errors.RPCError, UnknownChat) as error:
                 raise_if_fatal(error)
                 if _is_about_reply(error) and not without_reply and say.reply_to:
                     without_reply = True
@@ -118,7 +120,7 @@ class Outbox:
     async def _send(self, say: Say, text: str, *, plain: bool, reply: bool) -> int:
         words, entities = html.parse(text)
         request = functions.messages.SendMessageRequest(
-            peer=await self._client.get_input_entity(say.chat),
+            peer=await self._peers.find(say.chat),
             message=words,
             random_id=say.random_id,
             entities=None if plain else entities,
@@ -132,8 +134,9 @@ class Outbox:
         """The id of a message of ours of which Telegram only says that it's there; 0 where it isn't found."""
         words, _ = html.parse(text)
         try:
-            found = await asyncio.wait_for(self._client.get_messages(say.chat, limit=_LOOK_BACK), REQUEST_S)
-        except (errors.RPCError, OSError, ValueError, TimeoutError):
+            peer = await self._peers.find(say.chat)
+            found = await asyncio.wait_for(self._client.get_messages(peer, limit=_LOOK_BACK), REQUEST_S)
+        except (errors.RPCError, OSError, UnknownChat, TimeoutError):
             return 0  # bots may not look back
         for message in found:
             replies = getattr(message, "reply_to_msg_id", None) or 0

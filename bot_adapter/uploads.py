@@ -11,10 +11,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from telethon import errors
+
 from bot_adapter import ends, series
 from bot_adapter.answers import Standing, Transfer, Waiting
 from bot_adapter.board import Board
 from bot_adapter.ears import read
+from bot_adapter.fatal import raise_if_fatal
+from bot_adapter.peers import UnknownChat
 from bot_adapter.series import Whole, display_name, judge, parts
 from bot_adapter.words import size
 from pipeline import volumes
@@ -37,6 +41,7 @@ from pipeline.model import Code, Reason
 
 TICK_S: Final = 0.5
 _RETRY_S: Final = (1.0, 3.0, 10.0, 30.0)
+_REFUSALS: Final = 6  # by Telegram, after which a file is given up
 _SMOOTH: Final = 0.3  # weight of the newest half second in a download's rate
 _ENDED: Final = (UploadState.ANSWERED, UploadState.WITHDRAWN)
 
@@ -47,11 +52,16 @@ Fetch = Callable[
 Refresh = Callable[[int, int], Awaitable[Any]]  # a chat's message as it is now, None where it's gone
 
 
+class _Withheld(Exception):
+    """Telegram doesn't give a file out, however often it is asked."""
+
+
 class _Transfer:
     """A file on its way."""
 
     def __init__(self, message: Message) -> None:
         self.message = message
+        self.refusals = 0
         self.done = 0
         self.rate = 0.0
         self._seen = 0
@@ -197,6 +207,8 @@ class Uploads:
             while not await self._try(gathering, message):
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
+        except _Withheld as error:
+            self._link.report(Refused(gathering.upload.id, _withheld(error)))
         except Exception as error:  # noqa: BLE001 - the account is gone, or it's a bug: either ends the process
             self._failed(error)
 
@@ -212,7 +224,13 @@ class Uploads:
                     return True
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 await self._fetch(letter, path, transfer.note)
-            except (OSError, TimeoutError):
+            except (OSError, TimeoutError, UnknownChat, errors.FloodError, errors.ServerError):
+                return False
+            except errors.RPCError as error:
+                raise_if_fatal(error)
+                transfer.refusals += 1
+                if transfer.refusals >= _REFUSALS:
+                    raise _Withheld(type(error).__name__) from error
                 return False
         del gathering.transfers[message.message]
         self._link.report(Fetched(gathering.upload.id, message.message))
@@ -367,6 +385,14 @@ def _is_whole(path: Path, wanted: int) -> bool:
         return path.stat().st_size == wanted
     except OSError:
         return False
+
+
+def _withheld(error: Exception) -> Reason:
+    return Reason(
+        code=Code.UNREADABLE,
+        text=f"Telegram doesn't give the file out ({error})",
+        next_step="Send it again as a new message",
+    )
 
 
 def _too_large(message: Message, limit: int) -> Reason:

@@ -153,9 +153,8 @@ class Desk:
         if not wanted and self._config.telegram is not None and self._config.telegram.deliver == "files":
             wanted = "parquet"
         name = self._ledger.name_of(upload.job) or job_name(upload.messages, wishes)
-        facts = adapter_facts.result(
-            self._ledger.db, upload.job, ended.job, ended.state, name, wanted, seen=ended.seen_before
-        )
+        arrived_at = self._ledger.arrived_at(upload.id)
+        facts = adapter_facts.result(self._ledger.db, ended, upload.job, name, wanted, arrived_at)
         first = min(message.message for message in upload.messages)
         self._ledger.say(f"final:{upload.id}:{upload.attempt}", upload.chat, first, upload.id, facts)
         self._ledger.end(upload.id, UploadState.ANSWERED)

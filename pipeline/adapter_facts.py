@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from typing import Any, Final
 
 import msgspec
 
+from pipeline.adapter_ledger import EndedJob
 from pipeline.adapter_model import TABLES_TOLD, JobLine, ResultFacts, TableFacts
 from pipeline.model import Code, JobState, MemberCounts, Reason
 
@@ -21,27 +23,27 @@ _BUG: Final = Reason(
 
 
 def result(
-    db: sqlite3.Connection, told_job: int, job: int, state: JobState, name: str, wanted: str, *, seen: bool
+    db: sqlite3.Connection, ended: EndedJob, told_job: int, name: str, wanted: str, arrived_at: float
 ) -> ResultFacts:
-    """What came of JOB for the upload called NAME, whose own number is TOLD_JOB; they differ for an equal one."""
-    row = db.execute(
-        "SELECT state, reason, members, rejected_records, ended_at - arrived_at FROM job WHERE id = ?", (job,)
+    """What came of an upload called NAME that came at ARRIVED_AT, and is to be sent back as WANTED (csv, ...). TOLD_JOB
+    is its own job, which an equal earlier one may have answered."""
+    row = db.execute("SELECT state, reason, members, rejected_records FROM job WHERE id = ?", (ended.job,)).fetchone()
+    state, reason, members, rejected = row or (ended.state, None, None, 0)
+    count, rows = db.execute(
+        "SELECT count(*), coalesce(sum(rows), 0) FROM tables WHERE job = ?", (ended.job,)
     ).fetchone()
-    found_state, reason, members, rejected, seconds = row or (state, None, None, 0, 0.0)
-    own_seconds = db.execute("SELECT ended_at - arrived_at FROM job WHERE id = ?", (told_job,)).fetchone()
-    count, rows = db.execute("SELECT count(*), coalesce(sum(rows), 0) FROM tables WHERE job = ?", (job,)).fetchone()
     return ResultFacts(
         job=told_job,
         name=name,
-        state=JobState(found_state) if state is JobState.DUPLICATE else state,
+        state=JobState(state) if ended.state is JobState.DUPLICATE else ended.state,
         reason=_told(_reason.decode(reason)) if reason else None,
-        tables=_tables(db, job),
+        tables=_tables(db, ended.job),
         table_count=count,
         rows=rows,
         rejected_records=rejected,
         members=_members.decode(members) if members else MemberCounts(),
-        seconds=(own_seconds[0] if own_seconds and told_job != job else seconds) or 0.0,
-        seen_before=seen or told_job != job,
+        seconds=max(0.0, time.time() - arrived_at),
+        seen_before=ended.seen_before or told_job != ended.job,
         format=wanted,
     )
 

@@ -186,7 +186,7 @@ class AdapterLedger:
     def _new_upload(self, message: Message) -> int:
         cursor = self.db.execute(
             "INSERT INTO telegram_upload (chat, series, state, arrived_at) VALUES (?, ?, 'open', ?)",
-            (message.chat, message.series, message.at),
+            (message.chat, message.series, time.time()),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -257,8 +257,8 @@ class AdapterLedger:
         """UPLOAD, which has ended, begins anew with its files and PASSWORD; as JOB, where that runs again already."""
         self.db.execute(
             "UPDATE telegram_upload SET state = ?, attempt = attempt + 1, job = ?, seen_before = 0, password = ?,"
-            " ended_at = NULL WHERE id = ?",
-            (UploadState.JOB if job else UploadState.OPEN, job or None, password, upload),
+            " arrived_at = ?, ended_at = NULL WHERE id = ?",
+            (UploadState.JOB if job else UploadState.OPEN, job or None, password, time.time(), upload),
         )
         if not job:
             self.set_unfetched(upload)
@@ -313,6 +313,10 @@ class AdapterLedger:
         """The job that was submitted as SOURCE, or 0."""
         rows = self._rows("SELECT id FROM job WHERE source = ?", (source,))
         return int(rows[0][0]) if rows else 0
+
+    def arrived_at(self, upload: int) -> float:
+        """When UPLOAD was first heard of, or was begun anew."""
+        return float(self._rows("SELECT arrived_at FROM telegram_upload WHERE id = ?", (upload,))[0][0])
 
     def name_of(self, job: int) -> str:
         """What JOB's upload is called."""

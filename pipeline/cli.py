@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 from pipeline import __version__
 from pipeline.errors import ExitCode, StampmillError
 from pipeline.model import Options, StageName
-from pipeline.verbs import daemon, files, jobs, setup
+from pipeline.verbs import daemon, files, jobs, service, setup
 from pipeline.verbs.common import ConfigOption, JsonOption, err, out, safe
 
 STAGES: Final = {
@@ -121,6 +121,9 @@ for _verb in (
     daemon.drain,
     daemon.reload,
     setup.doctor,
+    service.init,
+    service.install_service,
+    service.uninstall_service,
 ):
-    app.command(_verb.__name__.removesuffix("_jobs"))(_verb)
+    app.command(_verb.__name__.removesuffix("_jobs").replace("_", "-"))(_verb)
 app.add_typer(setup.config, name="config")

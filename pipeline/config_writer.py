@@ -116,7 +116,7 @@ def _for_people(key: Key, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if key.allowed.startswith("a size"):
-        return units.show_size(value) if value >= units.parse_size("1 KiB") else value
+        return units.show_size(int(value)) if value >= units.parse_size("1 KiB") else value
     return units.show_duration(value) if key.allowed.startswith("a duration") and value else value
 
 

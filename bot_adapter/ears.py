@@ -13,6 +13,7 @@ from bot_adapter.replies import COMMANDS
 from bot_adapter.series import series_of
 from pipeline.adapter_model import AdapterReport, Arrived, Asked, Message
 
+_ANYTHING: Final = "application/octet-stream"
 _NO_UPLOADS: Final = (
     types.DocumentAttributeSticker,
     types.DocumentAttributeCustomEmoji,
@@ -77,7 +78,8 @@ def _name(document: Any) -> str:
     for attribute in document.attributes:
         if isinstance(attribute, types.DocumentAttributeFilename) and attribute.file_name.strip():
             return str(attribute.file_name).encode("utf-8", "replace").decode()[:1024]
-    return f"upload{mimetypes.guess_extension(document.mime_type or '') or ''}"
+    ending = "" if document.mime_type == _ANYTHING else mimetypes.guess_extension(document.mime_type or "")
+    return f"upload{ending or ''}"
 
 
 def _question(chat: int, message: int, text: str, reply_to: int) -> AdapterReport | None:

@@ -15,6 +15,7 @@ from pipeline.model import StageName
 from pipeline.supervisor import Supervisor
 
 _MAX_WORDS: Final = 200
+_ENDED: Final = (UploadState.ANSWERED, UploadState.WITHDRAWN)
 
 
 class Controls(Protocol):
@@ -43,7 +44,13 @@ class Desk:
         once = f"reply:{asked.chat}:{asked.message}"
         if self._ledger.has_said(once):
             return set()
-        touched, facts = self._carry_out(asked)
+        if asked.command in ("password", "reply"):
+            upload = self._asking(asked)
+            if upload is None:
+                return set()  # talk
+            touched, facts = self._try_with(upload, asked.argument)
+        else:
+            touched, facts = self._carry_out(asked)
         with self._ledger.turn():
             if facts is None:
                 facts = ReplyFacts(command="done")
@@ -58,7 +65,7 @@ class Desk:
         command = asked.command
         if command == "cancel":
             return self._cancel(asked)
-        if command in ("retry", "password"):
+        if command == "retry":
             return self._retry(asked)
         if command == "jobs":
             return set(), ReplyFacts(command=command, lines=adapter_facts.recent(self._ledger.db, asked.chat))
@@ -96,32 +103,46 @@ class Desk:
         return self._ledger.uploads_of(upload.job) > 1
 
     def _retry(self, asked: Asked) -> tuple[set[int], Facts | None]:
-        password = asked.argument if asked.command == "password" else ""
-        id = self._ledger.about_reply(asked.chat, asked.reply_to) if password else self._which(asked)
-        upload = self._ledger.upload(id)
+        upload = self._ledger.upload(self._which(asked))
         if upload is None:
-            return set(), ReplyFacts(
-                command="retry", words=("unknown", "" if password else asked.argument[:_MAX_WORDS])
-            )
-        if upload.state not in (UploadState.ANSWERED, UploadState.WITHDRAWN) or not upload.messages:
+            return set(), ReplyFacts(command="retry", words=("unknown", asked.argument[:_MAX_WORDS]))
+        if upload.state not in _ENDED or not upload.messages:
             return set(), ReplyFacts(command="retry", words=("running", job_name(upload.messages, Wishes())))
-        if not password and upload.job and not self._is_shared(upload) and self._controls.retry(upload.job):
-            with self._ledger.turn():
-                self._ledger.try_again(upload.id, "", job=upload.job)
+        if upload.job and not self._is_shared(upload) and self._controls.retry(upload.job):
+            self._begin_anew(upload.id, "", upload.job)
         else:
-            with self._ledger.turn():
-                self._ledger.try_again(upload.id, password)
-        self._announce(upload.id)
+            self._begin_anew(upload.id, "", 0)
         return {upload.id}, None
 
-    def _announce(self, id: int) -> None:
-        upload = self._ledger.upload(id)
-        if upload is not None and upload.messages:
+    def _asking(self, asked: Asked) -> OpenUpload | None:
+        """The upload to which a reply gives a password. One that doesn't say so counts only where we asked for it."""
+        upload = self._ledger.upload(self._ledger.about_reply(asked.chat, asked.reply_to))
+        if upload is None or not upload.messages:
+            return None
+        if asked.command == "password" or (upload.state in _ENDED and self._ledger.wants_password(upload.job)):
+            return upload
+        return None
+
+    def _try_with(self, upload: OpenUpload, password: str) -> tuple[set[int], Facts | None]:
+        if upload.state is UploadState.OPEN:
+            with self._ledger.turn():
+                self._ledger.set_password(upload.id, password)
+            return {upload.id}, None
+        if upload.state not in _ENDED:
+            return set(), ReplyFacts(command="retry", words=("running", job_name(upload.messages, Wishes())))
+        self._begin_anew(upload.id, password, 0)
+        return {upload.id}, None
+
+    def _begin_anew(self, id: int, password: str, job: int) -> None:
+        """An ended upload begins anew, with a status message of its own."""
+        with self._ledger.turn():
+            self._ledger.try_again(id, password, job)
+            upload = self._ledger.upload(id)
+            assert upload is not None
             size = sum(message.size for message in upload.messages)
             facts = StatusFacts(name=job_name(upload.messages, Wishes()), size=size)
-            with self._ledger.turn():
-                first = upload.messages[0].message
-                self._ledger.say(f"status:{id}:{upload.attempt}", upload.chat, first, id, facts)
+            first = min(message.message for message in upload.messages)
+            self._ledger.say(f"status:{id}:{upload.attempt}", upload.chat, first, id, facts)
 
     def withdraw(self, upload: int) -> None:
         """The uploader deleted the message of UPLOAD, a job: cancelled where it hasn't begun."""

@@ -263,6 +263,15 @@ class AdapterLedger:
         if not job:
             self.set_unfetched(upload)
 
+    def set_password(self, upload: int, password: str) -> None:
+        """UPLOAD's password, in place of its captions'."""
+        self.db.execute("UPDATE telegram_upload SET password = ? WHERE id = ?", (password, upload))
+
+    def wants_password(self, job: int) -> bool:
+        """Whether JOB, or a member of it, wasn't taken for want of the right password."""
+        rows = self._rows('SELECT 1 FROM job WHERE id = ? AND reason LIKE \'%"code":"encrypted"%\'', (job,))
+        return bool(rows)
+
     # Twins
 
     def twins(self, message: Message) -> list[Twin]:

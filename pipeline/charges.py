@@ -2,7 +2,7 @@
 
 A batch is charged when its worker dies while it runs, and progress since its last death clears the charge. A SIGKILL
 that neither we nor the kernel's OOM killer sent comes from outside: it counts only where it strikes at the very same
-point again, as a file that kills its worker would, and a person with `kill -9` doesn't.
+point again and again, as a file that kills its worker would, and a person with `kill -9` doesn't.
 """
 
 from __future__ import annotations
@@ -64,15 +64,13 @@ class Verdict(enum.Enum):
 def charge(batch: Batch, entry: Entry, death: Death) -> Verdict:
     """Judges BATCH, which ran when its worker died, by what its black box said last; updates its charges and mark."""
     progressed, same_point = _progress(batch, entry)
-    if progressed:
-        batch.charges = 1
-    elif death.from_outside and not same_point:
-        if not _comparable(batch):
-            batch.mark = MSGPACK.encode(_mark(batch, entry))  # the first point taken singly: the next one counts
+    if death.from_outside and not same_point:
+        if progressed or not _comparable(batch):
+            batch.charges = 0
+            batch.mark = MSGPACK.encode(_mark(batch, entry, progressed))  # the next one at this point counts
         return Verdict.INNOCENT
-    else:
-        batch.charges += 1
-    return _sentence(batch, entry)
+    batch.charges = 1 if progressed else batch.charges + 1
+    return _sentence(batch, entry, progressed)
 
 
 def orphan(batch: Batch, entry: Entry) -> Verdict:
@@ -82,8 +80,8 @@ def orphan(batch: Batch, entry: Entry) -> Verdict:
     if batch.orphaned >= MAX_ORPHANED:
         batch.orphaned = 0
         batch.charges += 1
-        return _sentence(batch, entry)
-    batch.mark = MSGPACK.encode(_mark(batch, entry))
+        return _sentence(batch, entry, progressed)
+    batch.mark = MSGPACK.encode(_mark(batch, entry, progressed))
     return Verdict.INNOCENT
 
 
@@ -105,14 +103,15 @@ def _comparable(batch: Batch) -> bool:
     return mark.alone == mark.taken_alone
 
 
-def _mark(batch: Batch, entry: Entry) -> Mark:
-    """Where BATCH is now. From the second charge on it takes its members singly."""
-    before, alone = decode_mark(batch.mark), batch.charges > 1
+def _mark(batch: Batch, entry: Entry, progressed: bool) -> Mark:
+    """Where BATCH is now. From the second charge on it takes its members singly, until it has got further."""
+    before = decode_mark(batch.mark)
+    alone = batch.charges > 1 or (before.alone and not progressed)
     return Mark(batch.closed, entry.member, entry.done_bytes, before.crashed, alone=alone, taken_alone=before.alone)
 
 
-def _sentence(batch: Batch, entry: Entry) -> Verdict:
-    mark = _mark(batch, entry)
+def _sentence(batch: Batch, entry: Entry, progressed: bool) -> Verdict:
+    mark = _mark(batch, entry, progressed)
     batch.mark = MSGPACK.encode(mark)
     if batch.charges < MAX_CHARGES:
         return Verdict.CHARGED

@@ -72,7 +72,7 @@ def test_several_poisonous_members_are_found_one_after_the_other(batch: Batch) -
 
 
 def test_a_kill_from_outside_counts_where_it_strikes_again(batch: Batch) -> None:
-    verdicts = [charge(batch, at(3, 50), OUTSIDE) for _ in range(6)]
+    verdicts = [charge(batch, at(3, 50), OUTSIDE) for _ in range(7)]
     assert Verdict.MEMBER in verdicts
     assert crashed(batch)[0] == 3
 
@@ -84,6 +84,15 @@ def test_kills_from_outside_that_strike_at_other_points_give_nobody_up(points: l
         assert charge(batch, at(member, done), OUTSIDE) in (Verdict.INNOCENT, Verdict.CHARGED)
         assert batch.charges <= 1
         assert crashed(batch) == ()
+
+
+@given(times=st.lists(st.integers(1, 3), min_size=1, max_size=12))
+def test_nor_do_kills_that_strike_a_few_times_at_each_point(times: list[int]) -> None:
+    batch = made()
+    for member, count in enumerate(times, start=-1):
+        for _ in range(count):
+            assert charge(batch, at(member), OUTSIDE) in (Verdict.INNOCENT, Verdict.CHARGED)
+    assert crashed(batch) == ()
 
 
 class Reader:

@@ -33,8 +33,14 @@ class ServerProcess:
         """The process's id."""
         return self._process.pid or 0
 
-    def call(self, name: str, *args: Any, **options: Any) -> Any:
-        """The server's method (or property) NAME."""
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if isinstance(getattr(TelegramServer, name), property):
+            return self._call(name)
+        return lambda *args, **options: self._call(name, *args, **options)
+
+    def _call(self, name: str, /, *args: Any, **options: Any) -> Any:
         self._ours.send((name, args, options))
         return self._result()
 

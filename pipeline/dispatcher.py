@@ -97,7 +97,7 @@ class Dispatcher:
         if stage is StageName.CONVERT:
             return min(most, batch.bytes)
         if stage is StageName.EXTRACT:
-            return min(most, max(_FREE_RATIO_BYTES, batch.job.upload.size * self.config.extract.max_ratio))
+            return min(most, max(_FREE_RATIO_BYTES, batch.job.upload.total_size * self.config.extract.max_ratio))
         return 0
 
     def _hand_out(self, state: StageState, batch: Batch, place: int, sends: Sends, changes: Changes) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from pipeline.errors import DiskFailing, LedgerDamaged, LedgerLocked, LedgerNewer, StateUnwritable
 from pipeline.ledger_schema import MIGRATIONS, migrate
-from pipeline.model import BatchState, JobState, Options, Reason, StageName, TableInfo, Upload
+from pipeline.model import BatchState, JobState, Options, Reason, StageName, TableInfo, Upload, Volume
 from pipeline.work import MSGPACK, Batch, Changes, Equal, EventKind, Job, JobEnd
 
 BUSY_TIMEOUT_S = 10.0  # how long another program may hold the ledger before we give up
@@ -37,8 +37,9 @@ _END_DONE = (  # most ends are this, and NULLs in the statement cost less than b
     "UPDATE job SET state = 'done', reason = NULL, duplicate_of = NULL, ended_at = ?, result_path = ?, members = ?,"
     " rejected_records = ? WHERE id = ?"
 )
-_JOB_COLUMNS = "job.id, path, name, size, mtime_ns, inode, device, sha256, arrived_at, options, epoch, reason"
+_JOB_COLUMNS = "job.id, path, name, size, mtime_ns, inode, device, sha256, arrived_at, options, epoch, reason, parts"
 _options = msgspec.msgpack.Decoder(Options)
+_parts = msgspec.msgpack.Decoder(tuple[tuple[Volume, ...], str])
 _reason = msgspec.json.Decoder(Reason)
 _tables = msgspec.json.Decoder(tuple[TableInfo, ...])
 _json = msgspec.json.Encoder()
@@ -139,8 +140,8 @@ class Ledger:
         if known:
             return int(known[0])
         cursor = self._db.execute(
-            "INSERT INTO job (source, name, path, size, mtime_ns, inode, device, options, state, arrived_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)",
+            "INSERT INTO job (source, name, path, size, mtime_ns, inode, device, options, state, arrived_at, parts)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?)",
             (
                 source,
                 upload.name,
@@ -151,6 +152,7 @@ class Ledger:
                 upload.device,
                 MSGPACK.encode(options),
                 upload.arrived_at,
+                MSGPACK.encode((upload.parts, upload.missing)) if upload.parts or upload.missing else None,
             ),
         )
         job = cursor.lastrowid
@@ -181,8 +183,8 @@ class Ledger:
             " payload, names, checkpoint, closed FROM batch JOIN job ON job.id = batch.job ORDER BY batch.job, seq"
         )
         for row in rows:
-            job = jobs.setdefault(row[0], _job(row[:12]))
-            batches.append(_batch(job, row[12:]))
+            job = jobs.setdefault(row[0], _job(row[:13]))
+            batches.append(_batch(job, row[13:]))
         return batches
 
     def find_equal(self, sha256: str, options: Options, but: int) -> Equal | None:
@@ -355,7 +357,8 @@ def _schema_of(path: Path) -> int:
 
 
 def _job(row: Sequence[Any]) -> Job:
-    id, path, name, size, mtime_ns, inode, device, sha256, arrived_at, options, epoch, reason = row
+    id, path, name, size, mtime_ns, inode, device, sha256, arrived_at, options, epoch, reason, others = row
+    parts, missing = _parts.decode(others) if others else ((), "")
     upload = Upload(
         path=path,
         name=name,
@@ -365,6 +368,8 @@ def _job(row: Sequence[Any]) -> Job:
         device=device,
         sha256=sha256 or "",
         arrived_at=arrived_at,
+        parts=parts,
+        missing=missing,
     )
     job = Job(id, upload, _options.decode(options), epoch)
     job.failure = _reason.decode(reason) if reason else None

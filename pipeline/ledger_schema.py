@@ -129,6 +129,10 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE INDEX outbox_message ON outbox (chat, message) WHERE message > 0;
     CREATE INDEX outbox_upload ON outbox (upload);
     """,
+    # 3: uploads that came in several files.
+    """
+    ALTER TABLE job ADD COLUMN parts BLOB; -- msgpack: the others' model.Volume, and the name of one that is missing
+    """,
 )
 
 

@@ -120,14 +120,19 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     missing: str = ""
 
     @property
+    def files(self) -> tuple[Upload | Volume, ...]:
+        """All its files, the one that it is opened by first."""
+        return (self, *self.parts)
+
+    @property
     def paths(self) -> tuple[str, ...]:
-        """Where all its files are."""
-        return (self.path, *(part.path for part in self.parts))
+        """Where they are."""
+        return tuple(file.path for file in self.files)
 
     @property
     def total_size(self) -> int:
         """Of all its files together."""
-        return self.size + sum(part.size for part in self.parts)
+        return self.size if not self.parts else self.size + sum(part.size for part in self.parts)
 
 
 Payload = bytes  # a name that Output's own field `bytes` doesn't hide when annotations are resolved

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from pipeline import volumes
 from pipeline.config import Config, Paths
-from pipeline.model import Options, StageName, Upload
+from pipeline.model import Options, StageName, Upload, Volume
 from pipeline.scheduler import Ended
 from pipeline.summary import RunSummary, summarize
 from pipeline.supervisor import Observer, Supervisor
@@ -67,9 +68,9 @@ def process(
     places = [str(path.absolute()) for path in paths]
     with Supervisor(config, modules, observer, start_early=True, readable=places) as supervisor:
         supervisor.on_ended = note
-        found = find_files(paths, but=Path(config.paths.library))
+        found = list(find_files(paths, but=Path(config.paths.library)))
         links = Path(config.paths.state) / LINKS_FOLDER
-        wanted = list(_submit(supervisor, (_upload(one, links) for one in found), options))
+        wanted = _submit(supervisor, uploads_of(found, links), options)
         supervisor.run(until=lambda: supervisor.idle)
         interrupted = supervisor.stopping
         aliases = supervisor.aliases
@@ -109,47 +110,92 @@ def _walk(path: Path, name: str, skipped: Path) -> Iterator[Found]:
         yield from _walk(child, f"{name}/{entry}", skipped)
 
 
-def _submit(supervisor: Supervisor, uploads: Iterable[Upload], options: Options) -> Iterator[int]:
-    """Submits UPLOADS; an unfinished job of the same unchanged file and OPTIONS goes on instead."""
+def _submit(supervisor: Supervisor, uploads: Iterable[Upload], options: Options) -> list[int]:
+    """Submits UPLOADS and returns their jobs, in order; an unfinished job of the same unchanged file and OPTIONS goes on
+    instead."""
+    jobs: list[int] = []
     fresh: list[tuple[str, Upload, Options]] = []
+    places: list[int] = []
     for number, upload in enumerate(uploads):
         unfinished = supervisor.ledger.unfinished_at(upload.path, options)
         same = [job for job, size, mtime_ns in unfinished if (size, mtime_ns) == (upload.size, upload.mtime_ns)]
-        if same:
-            yield same[0]
-        else:
+        jobs.append(same[0] if same else 0)
+        if not same:
+            places.append(number)
             fresh.append((f"file:{upload.path}#{time.time_ns()}.{number}", upload, options))
-    yield from supervisor.submit(fresh)
+    for place, job in zip(places, supervisor.submit(fresh), strict=True):
+        jobs[place] = job
+    return jobs
 
 
-def _upload(found: Found, links: Path) -> Upload:
-    """The file as it is now; zeros where it can't be looked at, which intake then finds out again and explains."""
+def uploads_of(found: Sequence[Found], links: Path) -> Iterator[Upload]:
+    """FOUND as uploads: the parts of a split archive that lie in one folder are one, also those that weren't named but lie
+    beside the others. In LINKS there will be links to files whose names aren't UTF-8."""
+    folders: dict[Path, list[int]] = {}
+    for index, one in enumerate(found):
+        folders.setdefault(one.path.parent, []).append(index)
+    groups = [group for folder, indices in folders.items() for group in _groups(folder, found, indices)]
+    for _, files, group in sorted(groups, key=lambda each: each[0]):
+        yield _upload(files, group, links)
+
+
+def _groups(
+    folder: Path, found: Sequence[Found], indices: list[int]
+) -> Iterator[tuple[int, list[Found], volumes.Group]]:
+    """What lies in FOLDER and is among FOUND at INDICES, as archives and single files, each with its first index."""
+    names = [found[index].path.name for index in indices]
+    keys = {part.key for name in names if (part := volumes.part_of(name))}
     try:
-        status = found.path.stat()
+        beside = sorted(set(os.listdir(folder)) - set(names)) if keys else []
     except OSError:
-        size = mtime_ns = inode = device = 0
-    else:
-        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-        mtime_ns, inode, device = status.st_mtime_ns, status.st_ino, status.st_dev
+        beside = []
+    more = [name for name in beside if (part := volumes.part_of(name)) and part.key in keys]
+    for group in volumes.group([*names, *more]):
+        given = [indices[file] for file in group.files if file < len(indices)]
+        if given:
+            prefix = found[given[0]].name.removesuffix(found[given[0]].path.name)
+            files = [folder / (names[file] if file < len(names) else more[file - len(names)]) for file in group.files]
+            yield min(given), [Found(path, prefix + path.name) for path in files], group
+
+
+def _upload(files: Sequence[Found], group: volumes.Group, links: Path) -> Upload:
+    """FILES as they are now; zeros where one can't be looked at, which intake then finds out again and explains."""
+    if len(files) > 1:
+        links /= hashlib.sha256(os.fsencode(files[0].path)).hexdigest()[:16]  # the names must stay those of parts
+    first, *others = (_as_it_is(_utf8_path(one.path, links, keep_name=len(files) > 1)) for one in files)
+    name = files[0].name if len(files) == 1 else files[0].name.removesuffix(files[0].path.name) + group.name
     return Upload(
-        path=_utf8_path(found.path, links),
-        name=os.fsencode(found.name).decode(errors="replace"),
-        size=size,
-        mtime_ns=mtime_ns,
-        inode=inode,
-        device=device,
+        path=first.path,
+        name=os.fsencode(name).decode(errors="replace"),
+        size=first.size,
+        mtime_ns=first.mtime_ns,
+        inode=first.inode,
+        device=first.device,
         arrived_at=time.time(),
+        parts=tuple(others),
+        missing=os.fsencode(group.missing).decode(errors="replace"),
     )
 
 
-def _utf8_path(path: Path, links: Path) -> str:
-    """PATH where its bytes are UTF-8, else a link to it in LINKS: neither the ledger nor a message takes other text."""
+def _as_it_is(path: str) -> Volume:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return Volume(path=path, size=0, mtime_ns=0, inode=0, device=0)
+    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return Volume(path=path, size=size, mtime_ns=status.st_mtime_ns, inode=status.st_ino, device=status.st_dev)
+
+
+def _utf8_path(path: Path, links: Path, *, keep_name: bool = False) -> str:
+    """PATH where its bytes are UTF-8, else a link to it in LINKS: neither the ledger nor a message takes other text.
+    With KEEP_NAME the link is called as much like it as can be."""
     raw = os.fsencode(path)
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        link = links / hashlib.sha256(raw).hexdigest()
-        links.mkdir(mode=0o700, exist_ok=True)
+        name = os.fsencode(path.name).decode(errors="replace") if keep_name else hashlib.sha256(raw).hexdigest()
+        link = links / name
+        links.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             link.symlink_to(path)
         return str(link)

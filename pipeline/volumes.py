@@ -36,6 +36,11 @@ class Part(NamedTuple):
     certain: bool
     width: int
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the parts, one after the other, are the archive; parts of other kinds each have a frame of their own."""
+        return self.key.endswith("|cut")
+
 
 class Group(NamedTuple):
     """A file, or the parts of one archive. FILES are indices into what `group` was given, the one to open first, then the

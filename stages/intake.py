@@ -1,7 +1,8 @@
 """Intake: reads the upload once, from end to end, and learns its SHA-256.
 
 The upload is opened read-only and never touched. It must be the file that was submitted: size, time of change, inode
-and device are compared before the first byte and after the last one.
+and device are compared before the first byte and after the last one. Of an upload in several files the hash is that of
+all of them in a row; one that lacks a part is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import stat
 from collections.abc import Generator
 
 from pipeline.config import Config
-from pipeline.model import Closed, Code, Desk, Done, Outcome, Output, Reason, Reject, Taken, Task, Upload
+from pipeline.model import Closed, Code, Desk, Done, Outcome, Output, Reason, Reject, Taken, Task, Upload, Volume
 
 BLOCK_BYTES = 1024 * 1024
 ADVISE_BYTES = 2 * BLOCK_BYTES  # below this the kernel's own read-ahead has the whole file at once
@@ -47,8 +48,10 @@ class Intake:
         self._buffer = memoryview(bytearray(BLOCK_BYTES))
 
     def run(self, task: Task, desk: Desk) -> Generator[Closed, None, Outcome]:
-        """Done with the finding Taken, or a Reject: `empty`, `unreadable` or `changed`."""
+        """Done with the finding Taken, or a Reject: `empty`, `unreadable`, `changed` or `missing_volume`."""
         yield from ()
+        if task.upload.missing:
+            return Reject(reason=_missing(task.upload.missing))
         try:
             sha256 = self._read(task.upload, desk)
         except _Refused as refusal:
@@ -57,11 +60,19 @@ class Intake:
             if error.errno in _OURS:
                 raise
             return Reject(reason=_unreadable(error))
-        size = task.upload.size
+        size = task.upload.total_size
         return Done(output=Output(bytes=size), finding=Taken(sha256=sha256, size=size))
 
     def _read(self, upload: Upload, desk: Desk) -> str:
         """The upload's SHA-256 in hex. Raises _Refused, or the OSError of what couldn't be read."""
+        digest = hashlib.sha256()
+        done = self._read_one(upload, digest, desk, 0)
+        for part in upload.parts:
+            done = self._read_one(part, digest, desk, done)
+        return digest.hexdigest()
+
+    def _read_one(self, upload: Upload | Volume, digest: hashlib._Hash, desk: Desk, done: int) -> int:
+        """Takes UPLOAD into DIGEST, DONE bytes having gone before; returns those done then."""
         fd = os.open(upload.path, OPEN_FLAGS)
         try:
             before = os.fstat(fd)
@@ -72,20 +83,18 @@ class Intake:
                 raise _Refused(_EMPTY)
             if before.st_size > ADVISE_BYTES:
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            sha256 = self._digest(fd, desk)
+            done = self._digest(fd, digest, desk, done)
             _compare(upload, os.stat(upload.path))  # by its name: another file may have taken its place
-            return sha256
+            return done
         finally:
             os.close(fd)
 
-    def _digest(self, fd: int, desk: Desk) -> str:
-        digest = hashlib.sha256()
-        done = 0
+    def _digest(self, fd: int, digest: hashlib._Hash, desk: Desk, done: int) -> int:
         while read := os.readv(fd, (self._buffer,)):
             digest.update(self._buffer[:read])
             done += read
             desk.progress(0, done)
-        return digest.hexdigest()
+        return done
 
 
 class _Refused(Exception):
@@ -103,7 +112,15 @@ _EMPTY = Reason(
 )
 
 
-def _compare(upload: Upload, now: os.stat_result) -> None:
+def _missing(name: str) -> Reason:
+    return Reason(
+        code=Code.MISSING_VOLUME,
+        text=f"A part is missing: {name} hasn't come.",
+        next_step="Send all parts together, under the names they were made with.",
+    )
+
+
+def _compare(upload: Upload | Volume, now: os.stat_result) -> None:
     """Raises _Refused unless NOW is what was submitted."""
     if (now.st_size, now.st_mtime_ns, now.st_ino, now.st_dev) == (
         upload.size,

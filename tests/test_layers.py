@@ -21,7 +21,7 @@ MODULES = {
     for package in ("pipeline", "stages", "bot_adapter")
     for path in sorted((ROOT / package).rglob("*.py"))
 }
-FOR_STAGES = {"pipeline.model", "pipeline.errors", "pipeline.config"}
+FOR_STAGES = {"pipeline.model", "pipeline.errors", "pipeline.config", "pipeline.volumes"}
 SCREENS = {"pipeline.cli", "pipeline.status", "pipeline.catalogue", *(name for name in MODULES if ".verbs" in name)}  # may load what only they need
 ENGINES = {"polars", "duckdb", "pyarrow", "numpy", "isal", "fastexcel", "lxml", "telethon", "rich", "typer"}
 

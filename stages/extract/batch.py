@@ -85,10 +85,11 @@ class Batch:
             self._flush()
 
     def add_file(self, member: Member, name: str) -> None:
-        """Takes MEMBER, whose bytes are the file NAME."""
+        """Takes MEMBER, whose bytes are the file NAME; an absolute one is the upload's own, and stays it."""
         place = Place(name, 0, member.size)
         self._members.append(_placed(member, place))
-        self._names.append(name)
+        if not os.path.isabs(name):
+            self._names.append(name)
         self.bytes += member.size
 
     def add_rejected(self, number: int, path: str, reason: Reason, notes: tuple[str, ...]) -> None:

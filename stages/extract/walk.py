@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -11,14 +13,15 @@ import msgspec
 from pipeline.config import Config
 from pipeline.model import Closed, Code, Desk, Done, Outcome, Reason, Reject, Task
 from stages.extract import names, reasons
-from stages.extract.batch import Batch, Files
-from stages.extract.blobs import FileBlob, MemoryBlob, Prefixed
+from stages.extract.batch import Batch, Files, write_all
+from stages.extract.blobs import BlobSource, FileBlob, MemoryBlob, Prefixed
 from stages.extract.budget import Budget, Counted, Spent
 from stages.extract.lookahead import Lookahead
-from stages.extract.protocol import Blob, Entry, Format, Kind, Reader, Refused
+from stages.extract.protocol import CHUNK, Entry, Format, Kind, Reader, Refused
 from stages.extract.scratch import Opener, Scratch
 from stages.extract.split import SplitReader
 from stages.extract.take import Taken, Taker
+from stages.extract.volumes import Piece
 from stages.handover import Member
 
 HOPELESS = frozenset((Code.ENCRYPTED, Code.CORRUPT, Code.TRUNCATED, Code.UNSUPPORTED, Code.EMPTY, Code.MISSING_VOLUME))
@@ -43,15 +46,16 @@ class NotAnArchive(Exception):
 class Walk:
     """The job TASK. `run` is the whole of it."""
 
-    def __init__(self, config: Config, task: Task, desk: Desk, blob: Blob) -> None:
+    def __init__(self, config: Config, task: Task, desk: Desk, size: int) -> None:
+        """SIZE is the upload's."""
         self._config = config
         self._task = task
         self._desk = desk
-        self._blob = blob
         self._at = msgspec.msgpack.decode(task.checkpoint, type=Checkpoint) if task.checkpoint else Checkpoint()
         self._resume = list(self._at.position)
         self._at.position = []
-        self._budget = Budget(config.extract, blob.size, self._at.spent)
+        self._outermost = 0  # the level at which the upload's archives lie: one further down in an album
+        self._budget = Budget(config.extract, size, self._at.spent)
         self._budget.muted = bool(self._resume)
         self._files = Files(desk.work, task.prefix)
         self._batch = Batch(self._files, task.next_seq, config.batch)
@@ -62,22 +66,74 @@ class Walk:
         self._taker = Taker(self._files, config.extract.max_member_bytes, self._hashers)
         self._done = self._told = 0
 
-    def run(self, form: Format) -> Iterator[Closed]:
+    def run(self, piece: Piece, form: Format | None) -> Iterator[Closed]:
         """Yields the batches that fill. Raises Stop when the job can't go on; then `outcome` isn't to be asked."""
-        scratch = Scratch(self._files, self._batch.seq)
+        with self._ending():
+            yield from self._piece(piece, form, 0)
+
+    def run_album(self, pieces: Sequence[Piece], forms: Sequence[Format | None]) -> Iterator[Closed]:
+        """The same for several files that were sent together, each in its turn."""
+        with self._ending():
+            self._outermost = 1
+            start = self._resume.pop(0) if self._resume else 0
+            self._at.position.append(start)
+            for index in range(start, len(pieces)):
+                self._at.position[0] = index
+                if not self._resume:
+                    self._budget.muted = False
+                    if self._batch.full:
+                        yield from self._closed()
+                try:
+                    yield from self._piece(pieces[index], forms[index], 1)
+                except Refused as refused:
+                    self._reject(pieces[index].name, refused.reason, ())
+                except NotAnArchive:
+                    self._take_whole(pieces[index])
+
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[None]:
         try:
-            upload = self._task.upload
-            reader = form.open(self._opener.blob(upload.name, self._blob, upload.path, scratch))
-            if reader is None:
-                raise NotAnArchive
-            yield from self._walk(reader, self._task.upload.name, 0)
+            yield
         except BaseException:
             self._batch.abandon()
             raise
         finally:
-            scratch.close()
             self._pool.shutdown(cancel_futures=True)
             self._hashers.shutdown(cancel_futures=True)
+
+    def _piece(self, piece: Piece, form: Format | None, depth: int) -> Iterator[Closed]:
+        """Walks the archive PIECE. Raises NotAnArchive where it is a document, which is passed on as it lies."""
+        scratch = Scratch(self._files, self._batch.seq)
+        try:
+            opening = self._opener.blob(piece.name, piece.blob, piece.path, scratch)
+            reader = form.open(opening) if form is not None else None
+            if reader is not None:
+                yield from self._walk(reader, piece.name, depth)
+            elif piece.whole:
+                raise NotAnArchive
+            else:
+                self._take_whole(piece)
+        finally:
+            scratch.close()
+
+    def _take_whole(self, piece: Piece) -> None:
+        """PIECE is a member by itself: where it lies, or joined in work/ where it came in parts."""
+        source, digest, name, fd = BlobSource(piece.blob), hashlib.sha256(), "", -1
+        if not piece.whole:
+            name, fd = self._files.create(self._batch.seq)
+        try:
+            while data := source.read(CHUNK):
+                digest.update(data)
+                self._progress(len(data))
+                if fd >= 0:
+                    write_all(fd, data)
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        size = piece.blob.size
+        member = Member(number=self._number(), path=piece.name, size=size, sha256=digest.hexdigest())
+        self._batch.add_file(member, name or piece.path)
+        self._at.good = self._at.good or size > 0
 
     def clear(self) -> None:
         """Removes what no batch owns."""
@@ -173,9 +229,9 @@ class Walk:
             reader = self._open_nested(entry, taken, outer, path, fd, scratch)
             if reader is None:
                 self._add(taken, path, entry.notes)
-            elif depth + 2 > self._config.extract.max_depth:
+            elif (level := depth + 2 - self._outermost) > self._config.extract.max_depth:
                 reader.close()
-                self._reject(path, reasons.too_deep(depth + 2, self._config.extract.max_depth), entry.notes)
+                self._reject(path, reasons.too_deep(level, self._config.extract.max_depth), entry.notes)
             else:
                 yield from self._walk(reader, path, depth + 1)
         except Refused as refused:

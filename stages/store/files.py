@@ -77,8 +77,8 @@ class Work:
         self.link(place.file, target)
 
     def _put_upload(self, place: Place, target: str, progress: Progress) -> None:
-        if place.file != self._upload.path:
-            raise AssertionError(f"{place.file!r} is neither in work/ nor the upload {self._upload.path!r}")
+        if place.file not in self._upload.paths:
+            raise AssertionError(f"{place.file!r} is neither in work/ nor a file of the upload {self._upload.path!r}")
         try:
             fd = os.open(place.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError as error:

@@ -152,7 +152,7 @@ def head(task: Task, counts: Counts) -> Head:
         job=task.job,
         upload=UploadEntry(
             name=upload.name,
-            size=upload.size,
+            size=upload.total_size,
             sha256=upload.sha256,
             arrived_at=datetime.fromtimestamp(upload.arrived_at, UTC).isoformat(),
         ),

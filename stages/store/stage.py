@@ -133,17 +133,18 @@ def _results(task: Task, desk: Desk) -> Results:
 
 
 def _check_unchanged(upload: Upload) -> None:
-    try:
-        now = os.stat(upload.path)
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        raise files.UploadChanged from error
-    if (now.st_size, now.st_mtime_ns, now.st_ino, now.st_dev) != (
-        upload.size,
-        upload.mtime_ns,
-        upload.inode,
-        upload.device,
-    ):
-        raise files.UploadChanged
+    for file in upload.files:
+        try:
+            now = os.stat(file.path)
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            raise files.UploadChanged from error
+        if (now.st_size, now.st_mtime_ns, now.st_ino, now.st_dev) != (
+            file.size,
+            file.mtime_ns,
+            file.inode,
+            file.device,
+        ):
+            raise files.UploadChanged
 
 
 def _find_home(library: str, task: Task, top: manifest.Head) -> _Home:

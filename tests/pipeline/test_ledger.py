@@ -32,6 +32,7 @@ from pipeline.model import (
     StageName,
     TableInfo,
     Upload,
+    Volume,
 )
 from pipeline.work import Batch, Changes, EventKind, JobEnd
 from tests.pipeline.rows import Rows
@@ -418,6 +419,18 @@ def test_every_commit_is_synced(ledger: Ledger) -> None:
     assert db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert db.execute("PRAGMA main.synchronous").fetchone() == (2,)
+
+
+def test_an_upload_in_several_files_is_kept_whole(ledger: Ledger) -> None:
+    part = Volume(path="/in/a.r00", size=1, mtime_ns=2, inode=3, device=4)
+    whole = msgspec.structs.replace(UPLOAD, path="/in/a.rar", parts=(part,), missing="a.r01")
+    ledger.submit([("file:1", whole, Options()), ("file:2", UPLOAD, Options())])
+    assert [job.upload for job in ledger.waiting(0, 9)] == [whole, UPLOAD]
+    changes = Changes()
+    for job in ledger.waiting(0, 9):
+        changes.dirty[job.id] = Batch(job.id, job, 0, StageName.INTAKE)
+    ledger.commit(changes)
+    assert [batch.job.upload for batch in ledger.open_batches()] == [whole, UPLOAD]
 
 
 def test_it_is_readable_while_it_is_written(ledger: Ledger, folder: Path) -> None:

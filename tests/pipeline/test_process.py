@@ -13,8 +13,8 @@ from typing import Any, cast
 import pytest
 
 from pipeline.ledger import Ledger
-from pipeline.model import Options
-from pipeline.process import _submit, _upload, config_for, find_files
+from pipeline.model import Options, Upload
+from pipeline.process import Found, _submit, config_for, find_files, uploads_of
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
@@ -29,6 +29,11 @@ def drops(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
     return folder
+
+
+def _only(found: Found, links: Path) -> Upload:
+    (upload,) = uploads_of([found], links)
+    return upload
 
 
 def names(*paths: Path, but: Path) -> list[str]:
@@ -116,7 +121,7 @@ def test_folders_that_may_not_be_read_become_jobs_and_the_others_go_on(drops: Pa
 
 def test_an_upload_is_the_file_as_it_is_now(drops: Path, tmp_path: Path) -> None:
     (found,) = find_files([drops / "a.csv"], tmp_path / "library")
-    upload = _upload(found, tmp_path / "links")
+    upload = _only(found, tmp_path / "links")
     status = (drops / "a.csv").stat()
     assert (upload.path, upload.name, upload.size) == (str(drops / "a.csv"), "a.csv", 5)
     assert (upload.mtime_ns, upload.inode, upload.device) == (status.st_mtime_ns, status.st_ino, status.st_dev)
@@ -125,7 +130,7 @@ def test_an_upload_is_the_file_as_it_is_now(drops: Path, tmp_path: Path) -> None
 
 def test_what_cant_be_looked_at_is_taken_in_all_the_same(tmp_path: Path) -> None:
     (found,) = find_files([tmp_path / "gone"], tmp_path / "library")
-    upload = _upload(found, tmp_path / "links")
+    upload = _only(found, tmp_path / "links")
     assert (upload.size, upload.mtime_ns, upload.inode, upload.device) == (0, 0, 0, 0)
 
 
@@ -134,7 +139,7 @@ def test_a_name_that_isnt_utf8_is_reached_through_a_link(tmp_path: Path) -> None
     path = Path(os.fsdecode(bytes(tmp_path) + b"/drops/caf\xe9.csv"))
     path.write_text("a,b\n1,2\n")
     (found,) = find_files([tmp_path / "drops"], tmp_path / "library")
-    upload, again = _upload(found, tmp_path / "links"), _upload(found, tmp_path / "links")
+    upload, again = _only(found, tmp_path / "links"), _only(found, tmp_path / "links")
     assert upload.name == "drops/caf\ufffd.csv"
     assert upload.path.encode()
     assert Path(upload.path).read_text() == "a,b\n1,2\n"
@@ -152,7 +157,7 @@ def run(drops: Path, tmp_path: Path) -> Any:
     supervisor = cast(Any, SimpleNamespace(ledger=ledger, submit=ledger.submit))
 
     def submit(path: Path, options: Options | None = None) -> int:
-        uploads = (_upload(found, tmp_path / "links") for found in find_files([path], tmp_path / "library"))
+        uploads = (_only(found, tmp_path / "links") for found in find_files([path], tmp_path / "library"))
         (job,) = _submit(supervisor, uploads, options or Options())
         return job
 
@@ -184,3 +189,42 @@ def test_everything_of_a_run_lies_in_its_library(tmp_path: Path, monkeypatch: py
     config = config_for(Path("out"))
     assert config.paths.library == str(tmp_path / "out")
     assert config.paths.state == str(tmp_path / "out" / ".stampmill")
+
+
+def uploads(*paths: Path, links: Path) -> list[tuple[str, list[str], str]]:
+    """What becomes of PATHS: each upload's name, its files' names, and the part that is missing."""
+    found = uploads_of(list(find_files(paths, links)), links)
+    return [(one.name, [os.path.basename(path) for path in one.paths], one.missing) for one in found]
+
+
+def test_the_parts_of_an_archive_are_one_upload(tmp_path: Path) -> None:
+    for name in ("b.csv", "a.part2.rar", "a.part1.rar", "c.z01", "c.zip", "d.zip", "sub/a.part2.rar", "sub/e.7z.001"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(name)
+    assert uploads(tmp_path / "in", links=tmp_path / "links") == [
+        ("in/a.rar", ["a.part1.rar", "a.part2.rar"], ""),
+        ("in/b.csv", ["b.csv"], ""),
+        ("in/c.zip", ["c.zip", "c.z01"], ""),
+        ("in/d.zip", ["d.zip"], ""),
+        ("in/sub/a.part2.rar", ["a.part2.rar"], "a.part1.rar"),
+        ("in/sub/e.7z.001", ["e.7z.001"], ""),
+    ]
+
+
+def test_parts_that_lie_beside_the_one_that_was_named_belong_to_it(tmp_path: Path) -> None:
+    for name in ("a.7z.001", "a.7z.002", "b.7z.001", "c.csv"):
+        (tmp_path / name).write_text(name)
+    links = tmp_path / "links"
+    assert uploads(tmp_path / "a.7z.002", links=links) == [("a.7z", ["a.7z.001", "a.7z.002"], "")]
+    both = uploads(tmp_path / "c.csv", tmp_path / "a.7z.002", tmp_path / "a.7z.001", links=links)
+    assert both == [("c.csv", ["c.csv"], ""), ("a.7z", ["a.7z.001", "a.7z.002"], "")]
+
+
+def test_parts_whose_names_arent_utf_8_keep_what_tells_them_apart(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path)
+    for number in (1, 2):
+        Path(os.fsdecode(folder + b"/caf\xe9.part%d.rar" % number)).write_text(str(number))
+    (one,) = uploads_of(list(find_files([tmp_path], tmp_path / "links")), tmp_path / "links")
+    assert [Path(path).read_text() for path in one.paths] == ["1", "2"]
+    assert [path[-10:] for path in one.paths] == [".part1.rar", ".part2.rar"]
+    assert Path(one.path).parent == Path(one.parts[0].path).parent

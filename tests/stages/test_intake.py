@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline.config import Config, Paths
-from pipeline.model import Code, Done, Options, Outcome, Reject, StageName, Taken, Task, Upload
+from pipeline.model import Code, Done, Options, Outcome, Reject, StageName, Taken, Task, Upload, Volume
 from stages import intake
 
 
@@ -225,3 +226,34 @@ def test_replaced_while_it_is_read(tmp_path: Path) -> None:
 
     desk = Desk(replace)
     assert reason_of(run(upload, desk))[0] is Code.CHANGED
+
+
+def test_an_upload_in_several_files_is_hashed_as_one(tmp_path: Path) -> None:
+    contents = [os.urandom(size) for size in (3_000_000, 1, 70_000)]
+    uploads = []
+    for number, data in enumerate(contents):
+        (tmp_path / f"x.7z.00{number + 1}").write_bytes(data)
+        uploads.append(upload_of(tmp_path / f"x.7z.00{number + 1}"))
+    parts = tuple(
+        Volume(path=u.path, size=u.size, mtime_ns=u.mtime_ns, inode=u.inode, device=u.device) for u in uploads[1:]
+    )
+    whole = msgspec.structs.replace(uploads[0], parts=parts)
+    desk = Desk()
+    outcome = run(whole, desk)
+    assert isinstance(outcome, Done)
+    assert outcome.finding == Taken(sha256=hashlib.sha256(b"".join(contents)).hexdigest(), size=3_070_001)
+    assert desk.seen == sorted(desk.seen) and desk.seen[-1] == 3_070_001
+    os.utime(tmp_path / "x.7z.003", ns=(1, 1))
+    outcome = run(whole)
+    assert isinstance(outcome, Reject) and outcome.reason.code is Code.CHANGED
+    (tmp_path / "x.7z.002").unlink()
+    outcome = run(whole)
+    assert isinstance(outcome, Reject) and outcome.reason.code is Code.UNREADABLE
+
+
+def test_a_part_that_never_came_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.part1.rar").write_bytes(b"Rar!")
+    outcome = run(msgspec.structs.replace(upload_of(tmp_path / "x.part1.rar"), missing="x.part2.rar"))
+    assert isinstance(outcome, Reject)
+    assert outcome.reason.code is Code.MISSING_VOLUME
+    assert "x.part2.rar" in outcome.reason.text

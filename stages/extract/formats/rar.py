@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pipeline.model import Reason
 from stages.extract import names, reasons
-from stages.extract.protocol import Kind, Opening, Reader, Refused, Running
+from stages.extract.blobs import BlobSource
+from stages.extract.protocol import CHUNK, Kind, Opening, Reader, Refused, Running
 from stages.extract.split import Listed, SplitReader
 from stages.extract.tools import lines, missing
 
@@ -38,7 +39,18 @@ class Rar:
         """A reader. Raises Refused where unrar isn't installed or can't list it."""
         if reason := missing("unrar", "a rar archive"):
             raise Refused(reason)
-        return SplitReader(RarArchive(opening, opening.file()), opening.scratch)
+        return SplitReader(RarArchive(opening, _path(opening)), opening.scratch)
+
+
+def _path(opening: Opening) -> str:
+    """Where unrar can read the archive; one that was merely cut in pieces must be joined for it."""
+    if not opening.split or opening.blob is None:
+        return opening.file()
+    path, source = opening.scratch(), BlobSource(opening.blob)
+    with open(path, "wb") as joined:
+        while data := source.read(CHUNK):
+            joined.write(data)
+    return path
 
 
 @dataclass(slots=True)

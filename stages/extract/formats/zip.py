@@ -141,14 +141,15 @@ class Zip:
 def _volumes(opening: Opening) -> Reader:
     """A zip in several parts, of which this is the last: 7zz reads them where the first lies beside it."""
     path = opening.file()
-    if not os.path.isfile(path[:-4] + ".z01"):
+    stem = path[:-2] if path[-2:].isalpha() else path  # `.Z01` follows `.ZIP`
+    number = 1
+    while os.path.isfile(part := f"{stem}{number:02}"):
+        opening.read_more(os.stat(part).st_size)
+        number += 1
+    if number == 1:
         raise Refused(reasons.missing_volume("this is the last part of several, and the first isn't with it"))
     if reason := missing("7zz", "a zip in several parts"):
         raise Refused(reason)
-    number = 1
-    while os.path.isfile(part := f"{path[:-4]}.z{number:02}"):
-        opening.read_more(os.stat(part).st_size)
-        number += 1
     return SplitReader(sevenzip.SevenArchive(opening, path, "zip", "zip"), opening.scratch)
 
 

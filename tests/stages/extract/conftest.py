@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from pipeline.config import BatchSize, Config, Extract, Paths
-from pipeline.model import Closed, Done, Options, Outcome, Output, Reject, StageName, Task, ToolProcess, Upload
+from pipeline.model import Closed, Done, Options, Outcome, Output, Reject, StageName, Task, ToolProcess, Upload, Volume
 from stages.extract import build
 from stages.handover import FileList, Member, Place, unpack
 
@@ -69,9 +69,13 @@ class Job:
         return [(m.number, m.path, m.size, m.sha256, m.reason, m.notes, self.contents[m.number]) for m in self.members]
 
 
-def upload_of(path: Path) -> Upload:
-    """PATH as intake hands it on."""
+def upload_of(path: Path, *others: Path) -> Upload:
+    """PATH, and OTHERS that came with it, as intake hands them on."""
     status = path.stat()
+    parts = tuple(
+        Volume(path=str(one), size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino, device=seen.st_dev)
+        for one, seen in ((one, one.stat()) for one in others)
+    )
     return Upload(
         path=str(path),
         name=path.name,
@@ -80,6 +84,7 @@ def upload_of(path: Path) -> Upload:
         inode=status.st_ino,
         device=status.st_dev,
         sha256="of-intake",
+        parts=parts,
     )
 
 
@@ -110,7 +115,7 @@ class Runner:
     def __call__(
         self,
         path: Path,
-        *,
+        *others: Path,
         batch: dict[str, int] | None = None,
         abandon_every: int = 0,
         crashed: tuple[int, ...] = (),
@@ -126,6 +131,7 @@ class Runner:
         while True:
             task = self.task(
                 path,
+                *others,
                 options=Options(password=password),
                 checkpoint=checkpoint,
                 next_seq=len(outputs) + 1,
@@ -146,7 +152,7 @@ class Runner:
         """A desk whose work/ is this folder's."""
         return FakeDesk(self.work)
 
-    def task(self, path: Path, **more: Any) -> Task:
+    def task(self, path: Path, *others: Path, **more: Any) -> Task:
         """The next attempt at PATH."""
         self.attempt += 1
         values: dict[str, Any] = {"options": Options(), "payload": b""} | more
@@ -157,7 +163,7 @@ class Runner:
             seq=0,
             stage=StageName.EXTRACT,
             attempt=self.attempt,
-            upload=upload_of(path),
+            upload=upload_of(path, *others),
             **values,
         )
 

@@ -25,7 +25,8 @@ from bot_adapter.looks import Looks
 from bot_adapter.outbox import REQUEST_S, Outbox
 from bot_adapter.peers import Peers
 from bot_adapter.results import Results
-from bot_adapter.uploads import Progress, Uploads
+from bot_adapter.transfers import Transfers
+from bot_adapter.uploads import Uploads
 from pipeline.adapter_model import (
     AdapterOrder,
     Connected,
@@ -136,8 +137,9 @@ class _Account:
         ears = Ears(door, config.telegram.stranger_reply)
         self._peers = Peers(telegram, is_bot=bool(me.bot))
         self._results = Results(Path(config.paths.library))
+        self._transfers = Transfers(telegram, premium=bool(me.premium))
         self._board = Board(telegram, self._peers)
-        self._uploads = Uploads(link, config.telegram, self._board, self._fetch, self._refresh, self._fail)
+        self._uploads = Uploads(link, config.telegram, self._board, self._transfers.fetch, self._refresh, self._fail)
         self._outbox = Outbox(telegram, self._peers, link, self._render, self._board.posted, self._fail)
         self._looks = Looks(telegram, self._peers, link, door, ears, self._uploads.heard, config.telegram.first_look_s)
         self._looks.is_bot = bool(me.bot)
@@ -256,14 +258,6 @@ class _Account:
     async def _refresh(self, chat: int, message: int) -> Any:
         peer = await self._peers.find(chat)
         return await asyncio.wait_for(self._telegram.get_messages(peer, ids=message), REQUEST_S)
-
-    async def _fetch(self, letter: Any, path: Path, progress: Progress) -> None:
-        scratch = path.with_name(f"{path.name}.part")
-        await self._telegram.download_media(letter, file=str(scratch), progress_callback=lambda done, _: progress(done))
-        descriptor = os.open(scratch, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-        scratch.rename(path)
 
 
 def _fatal(error: Exception) -> tuple[str, str] | None:

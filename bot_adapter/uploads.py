@@ -16,6 +16,7 @@ from telethon import errors
 from bot_adapter import ends, series
 from bot_adapter.answers import Standing, Transfer, Waiting
 from bot_adapter.board import Board
+from bot_adapter.download import DownloadRefused, Progress
 from bot_adapter.ears import read
 from bot_adapter.fatal import raise_if_fatal
 from bot_adapter.peers import UnknownChat
@@ -45,15 +46,10 @@ _REFUSALS: Final = 6  # by Telegram, after which a file is given up
 _SMOOTH: Final = 0.3  # weight of the newest half second in a download's rate
 _ENDED: Final = (UploadState.ANSWERED, UploadState.WITHDRAWN)
 
-Progress = Callable[[int], None]  # is told how many bytes are there
 Fetch = Callable[
     [Any, Path, Progress], Awaitable[None]
 ]  # a message's file to a path, whole and durable; raises OSError
 Refresh = Callable[[int, int], Awaitable[Any]]  # a chat's message as it is now, None where it's gone
-
-
-class _Withheld(Exception):
-    """Telegram doesn't give a file out, however often it is asked."""
 
 
 class _Transfer:
@@ -207,8 +203,8 @@ class Uploads:
             while not await self._try(gathering, message):
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
-        except _Withheld as error:
-            self._link.report(Refused(gathering.upload.id, _withheld(error)))
+        except DownloadRefused as error:
+            self._link.report(Refused(gathering.upload.id, error.reason))
         except Exception as error:  # noqa: BLE001 - the account is gone, or it's a bug: either ends the process
             self._failed(error)
 
@@ -230,7 +226,7 @@ class Uploads:
                 raise_if_fatal(error)
                 transfer.refusals += 1
                 if transfer.refusals >= _REFUSALS:
-                    raise _Withheld(type(error).__name__) from error
+                    raise DownloadRefused(_withheld(error)) from error
                 return False
         del gathering.transfers[message.message]
         self._link.report(Fetched(gathering.upload.id, message.message))
@@ -390,7 +386,7 @@ def _is_whole(path: Path, wanted: int) -> bool:
 def _withheld(error: Exception) -> Reason:
     return Reason(
         code=Code.UNREADABLE,
-        text=f"Telegram doesn't give the file out ({error})",
+        text=f"Telegram doesn't give the file out ({type(error).__name__})",
         next_step="Send it again as a new message",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -192,7 +193,7 @@ def test_retry_runs_it_again(home: House) -> None:
 
 
 def test_a_deleted_upload_is_withdrawn(home: House) -> None:
-    part = home.send(home.anna, b"7z\xbc\xaf\x27\x1c" + bytes(5000), name="gone.7z.001")
+    part = home.send(home.anna, b"7z\xbc\xaf\x27\x1c" + bytes(6) + struct.pack("<QQ", 10**6, 100), name="gone.7z.001")
     home.wait(lambda: [one for one in home.said(home.anna) if one.reply_to == part])
     home.server.delete_message(home.account, part)
     home.wait(lambda: home.rows("SELECT 1 FROM telegram_upload WHERE state = 'withdrawn'"))

@@ -113,13 +113,14 @@ class Pool:
         if self._window.pause_s(now) or now < self._retry_at:
             return
         self._widen()
-        while self._load() < self._window.size and self._lanes:
-            found = self._next_piece()
-            if found is None:
-                return
-            lane = min(self._lanes, key=lambda lane: lane.load)
+        while (lane := self._free_lane()) and (found := self._next_piece()):
             lane.load += 1
             self._start(self._carry(lane, *found))
+
+    def _free_lane(self) -> Lane | None:
+        lane = min(self._lanes, key=lambda lane: lane.load, default=None)
+        full = lane is None or lane.load >= self._window.depth or self._load() >= self._window.size
+        return None if full else lane
 
     def _load(self) -> int:
         return sum(lane.load for lane in self._lanes)
@@ -157,7 +158,8 @@ class Pool:
 
     async def _open(self) -> None:
         try:
-            self._lanes.append(await self._dial())
+            lane = await self._dial()
+            self._lanes.append(lane)
             self._fine()
         except (OSError, TimeoutError, *_PASSING) as error:
             self._trouble(f"no connection for files ({error or type(error).__name__})")

@@ -44,6 +44,11 @@ class Window:
         return int(self._size)
 
     @property
+    def depth(self) -> int:
+        """Requests that one connection may have at once."""
+        return self._ceiling.depth
+
+    @property
     def lanes(self) -> int:
         """Connections to spread them over."""
         return max(1, min(self._ceiling.lanes, math.ceil(self._size / _LANE_DEPTH)))

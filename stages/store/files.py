@@ -7,11 +7,12 @@ or takes anything but a regular file.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pipeline.model import Upload
 from stages.handover import Place
@@ -26,6 +27,13 @@ NO_RANGE_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errn
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a fifo must not stop us
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class Digest(NamedTuple):
+    """What a file holds."""
+
+    size: int
+    sha256: str
 
 
 class UploadChanged(Exception):
@@ -176,6 +184,20 @@ def write(target: int, data: bytes | bytearray) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(target, view) :]
+
+
+def digest(path: str, progress: Progress) -> Digest:
+    """The size and SHA-256 of the file at PATH."""
+    sha256, size = hashlib.sha256(), 0
+    fd = open_regular(path)
+    try:
+        while data := os.read(fd, COPY_BYTES):
+            sha256.update(data)
+            size += len(data)
+            progress(len(data))
+    finally:
+        os.close(fd)
+    return Digest(size, sha256.hexdigest())
 
 
 def sync(path: str) -> None:

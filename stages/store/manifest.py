@@ -15,9 +15,9 @@
         rows, read, rejected, repaired
         columns   name and type, in DuckDB's words
         facts     what was decided about the source (dialect, encoding, header, ...), with the evidence
-        parts     file (in the table's folder), source, rows, read, rejected, repaired, and `facts` where they are
-                  not those of the table
-        rejects   "rejects.ndjson" where there are any, else ""
+        parts     file (in the table's folder), its size and sha256, source, rows, read, rejected, repaired, and
+                  `facts` where they are not those of the table
+        rejects   "rejects.ndjson" where there are any, else ""; rejects_sha256 is that file's
     members   sorted by number:
         number    depth-first position in the job
         path      `outer.zip!/inner.tar!/a.csv`
@@ -33,7 +33,7 @@ Nothing in it depends on when or in how many attempts it was written: equal inpu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -63,6 +63,8 @@ class PartEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One Parquet file of a table."""
 
     file: str
+    size: int
+    sha256: str
     source: str
     rows: int
     read: int
@@ -85,6 +87,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any]
     parts: tuple[PartEntry, ...]
     rejects: str
+    rejects_sha256: str = ""
 
 
 class MemberEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,8 +177,9 @@ def counts(members: MemberCounts, tables: Sequence[TableEntry]) -> Counts:
     )
 
 
-def table(plan: Plan, rejects: str) -> TableEntry:
-    """The entry of the table made after PLAN; REJECTS names the file of its rejects, if there are any."""
+def table(plan: Plan, rejects: str, digests: Mapping[str, files.Digest]) -> TableEntry:
+    """The entry of the table made after PLAN; REJECTS names the file of its rejects, if there are any. DIGESTS are those
+    of all the job's tables' files, by their paths in its folder."""
     parts = [piece.part for piece in plan.pieces]
     facts = parts[0].facts
     return TableEntry(
@@ -188,14 +192,20 @@ def table(plan: Plan, rejects: str) -> TableEntry:
         repaired=sum(part.repaired for part in parts),
         columns=plan.columns,
         facts=facts,
-        parts=tuple(_part(number, part, facts) for number, part in enumerate(parts)),
+        parts=tuple(
+            _part(part_file(number), part, facts, digests[f"{plan.name}/{part_file(number)}"])
+            for number, part in enumerate(parts)
+        ),
         rejects=rejects,
+        rejects_sha256=digests[f"{plan.name}/{rejects}"].sha256 if rejects else "",
     )
 
 
-def _part(number: int, part: TablePart, facts: dict[str, Any]) -> PartEntry:
+def _part(file: str, part: TablePart, facts: dict[str, Any], digest: files.Digest) -> PartEntry:
     return PartEntry(
-        file=part_file(number),
+        file=file,
+        size=digest.size,
+        sha256=digest.sha256,
         source=part.source,
         rows=part.rows,
         read=part.read,

@@ -86,6 +86,7 @@ class Builder:
         self._first_rejected = -1
         self._files: list[str] = []  # all in the tree, relative
         self._parts: dict[str, TablePart] = {}  # the table parts among them
+        self._digests: dict[str, files.Digest] = {}
 
     def build(self, results: Results | None) -> tuple[manifest.Counts, list[manifest.TableEntry]]:
         """Builds the tree of all staged batches and RESULTS, the batch in hand; durable but for its own name."""
@@ -96,7 +97,9 @@ class Builder:
             self._incoming.put_members(in_hand, self._work, self._progress)
         pieces, members = self._survey(batches)
         plans = tables.plan(pieces, tables.Engine(self._shape, _merge))
-        entries = [self._make_table(plan) for plan in plans]
+        rejects = [self._make_table(plan) for plan in plans]
+        self._syncer.run(map(self._digesting, self._files_of(plans, rejects)), lambda: self._progress(0, 0))
+        entries = [manifest.table(*planned, self._digests) for planned in zip(plans, rejects, strict=True)]
         counts = manifest.counts(members, entries)
         self._write_manifest(counts, entries, batches)
         self._sync()
@@ -132,7 +135,8 @@ class Builder:
         if member.reason is not None and (self._first_rejected < 0 or member.number < self._first_rejected):
             self._first_rejected, self.first_reason = member.number, member.reason
 
-    def _make_table(self, plan: Plan) -> manifest.TableEntry:
+    def _make_table(self, plan: Plan) -> str:
+        """Makes the folder of the table; returns the name of its rejects' file, or "" without any."""
         self._incoming.make_folder(plan.name)
         for number, piece in enumerate(plan.pieces):
             check_account(piece.part)
@@ -141,7 +145,24 @@ class Builder:
         rejects = [piece for piece in plan.pieces if piece.part.rejects_file]
         if rejects:
             self._make_rejects(rejects, f"{plan.name}/{REJECTS}")
-        return manifest.table(plan, REJECTS if rejects else "")
+        return REJECTS if rejects else ""
+
+    @staticmethod
+    def _files_of(plans: list[Plan], rejects: list[str]) -> Iterator[str]:
+        for plan, file in zip(plans, rejects, strict=True):
+            yield from (f"{plan.name}/{manifest.part_file(number)}" for number in range(len(plan.pieces)))
+            if file:
+                yield f"{plan.name}/{file}"
+
+    def _digesting(self, where: str) -> Callable[[], None]:
+        """What notes the digest of file WHERE; several may run side by side."""
+
+        def note() -> None:
+            self._digests[where] = files.digest(
+                f"{self._incoming.tree}/{where}", lambda count: self._progress(0, count)
+            )
+
+        return note
 
     def _make_part(self, piece: Piece, plan: Plan, where: str) -> None:
         target = self._add(where)

@@ -113,14 +113,14 @@ MUTATIONS: Final = (
     Mutation(
         name="orphans are left before a restart of a stage",
         file="pipeline/supervisor.py",
-        old="                    recovery.end_orphans(self._config, [worker.stage])\n",
+        old="                    recovery.end_orphans(self.config, [worker.stage])\n",
         new="",
         tests=(PROCESSES, "-k", "before_the_stage_goes_on"),
     ),
     Mutation(
         name="orphans are left at a start",
         file="pipeline/supervisor.py",
-        old="        recovery.end_orphans(self._config, list(StageName))\n",
+        old="        recovery.end_orphans(self.config, list(StageName))\n",
         new="",
         tests=(PROCESSES, "-k", "by_the_next_start"),
     ),

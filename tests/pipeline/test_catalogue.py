@@ -96,12 +96,27 @@ def test_all_parts_of_a_table_are_read(bench: Bench) -> None:
     assert rows(bench, "SELECT sum(a) FROM g") == [(3,)]
 
 
-def test_a_name_of_two_jobs(bench: Bench) -> None:
+def test_a_name_of_several_jobs_is_all_their_tables(bench: Bench) -> None:
     publish(bench, 7, "orders.csv", a=[1])
-    publish(bench, 8, "orders.csv", a=[2])
-    assert "t7_orders, t8_orders" in problem(bench, "FROM orders")
-    assert rows(bench, "FROM t8_orders") == [(2,)]
+    publish(bench, 8, "orders.csv", a=[2, 3])
+    assert rows(bench, "SELECT _job, sum(a) FROM orders GROUP BY 1 ORDER BY 1") == [(7, 1), (8, 5)]
+    assert rows(bench, "FROM t8_orders") == [(2,), (3,)]
     assert rows(bench, "WITH orders AS (SELECT 5) FROM orders") == [(5,)]
+
+
+def test_a_collection_grows_by_columns_and_widens(bench: Bench) -> None:
+    publish(bench, 7, "orders.csv", a=[1], b=[1])
+    publish(bench, 8, "orders.csv", b=["x"], a=[2**40], c=[1.5])
+    assert rows(bench, "SELECT a, b, c, _job FROM orders ORDER BY _job") == [
+        (1, "1", None, 7),
+        (2**40, "x", 1.5, 8),
+    ]
+
+
+def test_tables_of_one_name_that_differ_too_much_are_told_apart(bench: Bench) -> None:
+    publish(bench, 7, "orders.csv", a=[1], b=[1])
+    publish(bench, 8, "orders.csv", a=[2], z=[2])
+    assert "t7_orders, t8_orders" in problem(bench, "FROM orders")
 
 
 def test_two_jobs_of_one_number(bench: Bench) -> None:

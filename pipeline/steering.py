@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
+import msgspec
+
 from pipeline.config import INCOMING, Config
 from pipeline.dispatcher import Sends
 from pipeline.model import JobState, StageName
@@ -33,7 +35,7 @@ class SteeredScheduler(Scheduler):
         self.is_followed = False  # whether somebody takes what is `told`
         self.told: list[tuple[int, float, int, int | None, str, int, float, str]] = []  # events committed since
         self._untold: list[tuple[int, float, int, int | None, str, int, float, str]] = []
-        self._cancelled: set[int] = set()  # jobs that were cancelled before they were admitted
+        self._cancelled: dict[int, int] = {}  # jobs that were cancelled before they were admitted, in which epoch
 
     def reconfigure(self, config: Config) -> None:
         """Takes CONFIG's queues and batches into account from now on."""
@@ -110,20 +112,21 @@ class SteeredScheduler(Scheduler):
                 if not left:
                     del self._held[first]
                 return
-        self._cancelled.add(job.id)
+        self._cancelled[job.id] = job.epoch
 
     def admit(self, jobs: Iterable[Job]) -> None:
-        """Jobs that haven't begun get in line for intake, but for those that were cancelled meanwhile."""
-        super().admit([job for job in jobs if job.id not in self._cancelled])
+        """Jobs that haven't begun get in line for intake, but for those that were cancelled since they were loaded; one
+        that runs again since then has another epoch."""
+        super().admit([job for job in jobs if job.epoch > self._cancelled.get(job.id, -1)])
 
     def retry(self, job: Job, now: float) -> bool:
         """JOB, which has ended, runs again from its upload. What it published is gone from the library already. False
         where it runs already."""
         if job.id in self.jobs:
             return False
-        self._cancelled.discard(job.id)
         self._changes.resets.append(job.id)
         self._changes.event(job.id, now, EventKind.RESET, detail="run again by the operator")
+        job.upload = msgspec.structs.replace(job.upload, sha256="")  # an equal file may pass intake before it does
         job.epoch += 1
         job.failure = None
         self.admit([job])

@@ -23,7 +23,7 @@ from pipeline.blackbox import Entry
 from pipeline.charges import Death, Verdict
 from pipeline.config import INCOMING, MIB, BatchSize, Config, Paths
 from pipeline.config import Queue as Limits
-from pipeline.messages import BatchClosed, Dispatch, Drop, Finished, Grant, Order, Report
+from pipeline.messages import BatchClosed, Bound, Dispatch, Drop, Finished, Grant, Order, Report
 from pipeline.model import (
     BatchState,
     Closed,
@@ -44,8 +44,9 @@ from pipeline.model import (
     Upload,
 )
 from pipeline.queues import Queue
-from pipeline.scheduler import Scheduler
 from pipeline.stage_state import MIN_WINDOW
+from pipeline.steering import Halt, SteeredScheduler
+from pipeline.turns import MAX_OPEN, may_overtake
 from pipeline.work import Batch, Changes, Equal
 from tests.pipeline.rows import Rows
 
@@ -64,6 +65,7 @@ class Recipe(NamedTuple):
     refused_by: StageName | None = None
     refused_seq: int = 0
     passes_on: bool = False  # a plain file: its batch points at the upload and owns nothing in work/
+    program_at: int = -1  # the batch from which on extract needs a program for it
 
     @property
     def labels(self) -> set[bytes]:
@@ -110,13 +112,13 @@ class FakeWorker:
         self.up = False
         self.inbox: deque[Order] = deque()
         self.waiting: deque[Dispatch] = deque()
-        self.running: Work | None = None
+        self.open: list[Work] = []
+        self.running: Work | None = None  # of these, the one that had the last turn
         self.sent: deque[Report] = deque()
 
     def held(self) -> Iterator[int]:
         """The batches it has, or will have when it looks at its inbox."""
-        if self.running:
-            yield self.running.task.batch
+        yield from (work.task.batch for work in self.open)
         yield from (order.task.batch for order in self.waiting)
         yield from (order.task.batch for order in self.inbox if isinstance(order, Dispatch))
 
@@ -124,6 +126,7 @@ class FakeWorker:
         self.up = False
         self.inbox.clear()
         self.waiting.clear()
+        self.open.clear()
         self.running = None
 
     def obey(self) -> None:
@@ -137,26 +140,22 @@ class FakeWorker:
                 self._drop(order)
 
     def _granted(self, order: Grant) -> None:
-        if self.running and (self.running.task.batch, self.running.task.attempt) == (order.batch, order.attempt):
-            self.running.granted = max(self.running.granted, order.granted)
+        for work in self.open:
+            if (work.task.batch, work.task.attempt) == (order.batch, order.attempt):
+                work.granted = max(work.granted, order.granted)
 
     def _drop(self, order: Drop) -> None:
         unwanted = (order.batch, order.attempt)
-        if self.running and (self.running.task.batch, self.running.task.attempt) == unwanted:
-            self.running = None
+        for work in [one for one in self.open if (one.task.batch, one.task.attempt) == unwanted]:
+            self._close(work)
         self.waiting = deque(one for one in self.waiting if (one.task.batch, one.task.attempt) != unwanted)
 
     def step(self, *, retries: bool, busy_s: float) -> bool:
         """Begins or goes on until the batch closes one or ends. False when there's nothing that it may do."""
         if not self.up:
             return False
-        if self.running is None:
-            if not self.waiting:
-                return False
-            self._begin(self.waiting.popleft())
-        running = self.running
-        assert running is not None
-        if running.closed >= running.granted:
+        running = self.running = self._next()
+        if running is None:
             return False
         if retries:
             self._finish(Retry(after_s=2.0, text="no space left", needs_bytes=1), busy_s)
@@ -166,18 +165,41 @@ class FakeWorker:
             self._finish(self._outcome(running.task), busy_s)
         return True
 
-    def _begin(self, order: Dispatch) -> None:
+    def _next(self) -> Work | None:
+        """Who has the next turn: one that may go between the archives that are open, or of these the one that had fewest."""
+        if not self.open:
+            return self._begin(self.waiting.popleft()) if self.waiting else None
+        sizes = [work.task.upload.size for work in self.open]
+        for order in self.waiting:
+            if may_overtake(order.task.upload.size, sizes):
+                self.waiting.remove(order)
+                return self._begin(order)
+        return min((work for work in self.open if work.closed < work.granted), key=lambda one: one.closed, default=None)
+
+    def _close(self, work: Work) -> None:
+        self.open.remove(work)
+        if self.running is work:
+            self.running = None
+
+    def _begin(self, order: Dispatch) -> Work:
         task = order.task
         assert task.stage is self.stage
         done = int(task.checkpoint) if task.checkpoint else 0
         if self.stage is EXTRACT:
             assert task.next_seq == done + 1, "the checkpoint and the next batch's number belong together"
-        self.running = Work(order, done)
+        work = self.running = Work(order, done)
+        self.open.append(work)
+        assert len(self.open) <= (MAX_OPEN + 1 if self.stage is EXTRACT else 1)
+        return work
+
+    def _has_program(self, work: Work) -> bool:
+        program_at = self._recipe(work.task).program_at
+        return 0 <= program_at <= work.done
 
     def _finish(self, outcome: Outcome, busy_s: float) -> None:
         assert self.running is not None
         task = self.running.task
-        self.running = None
+        self._close(self.running)
         self.sent.append(Finished(task.batch, task.attempt, outcome, 1.0, busy_s))
 
     def _recipe(self, task: Task) -> Recipe:
@@ -186,7 +208,11 @@ class FakeWorker:
     def _extract(self, running: Work, busy_s: float) -> None:
         task, recipe = running.task, self._recipe(running.task)
         seq = running.done + 1
-        if recipe.refused_by is EXTRACT and running.done >= min(recipe.refused_seq, len(recipe.parts)):
+        others = [one for one in self.open if one is not running]
+        if self._has_program(running) and any(map(self._has_program, others)):
+            self._close(running)
+            self.sent.append(Bound(task.batch, task.attempt))
+        elif recipe.refused_by is EXTRACT and running.done >= min(recipe.refused_seq, len(recipe.parts)):
             self._finish(Reject(reason=BAD), busy_s)
         elif running.done < len(recipe.parts):
             output = self._output(task, b"part%d" % running.done, recipe.parts[running.done], f"-{seq}")
@@ -249,6 +275,9 @@ class Mill:
         self.given_up: set[int] = set()
         self.changed_paths: set[str] = set()  # files that are no more what they were when they were submitted
         self.paused_before = 0
+        self.halt = Halt.NONE
+        self.cancelled: set[int] = set()
+        self.run_again: set[int] = set()
         self.workers: list[FakeWorker] = []
         self.start()
 
@@ -282,8 +311,9 @@ class Mill:
         boxes = {worker.stage: worker.running for worker in self.workers}
         self.workers = [FakeWorker(self, stage) for stage in StageName]
         self.rows.hold_none()
-        self.scheduler = Scheduler(self.config, self.rows.next_batch)
+        self.scheduler = SteeredScheduler(self.config, self.rows.next_batch)
         self.scheduler.clock = self.clock
+        self.scheduler.halt = self.halt
         for state in self.scheduler.stages:
             state.queue.__class__ = WatchedQueue
         batches = self.rows.open_batches()
@@ -293,7 +323,7 @@ class Mill:
             ran = dispatched.get((work.task.batch, work.task.attempt)) if work else None
             if ran is not None and ran.stage is stage:
                 self.judge(ran, charges.orphan(ran, Entry(1, ran.id, ran.attempt, -1, 0, 0.0)))
-        self.backlog = [id for id in self.rows.waiting() if id not in self.scheduler.jobs]
+        self.backlog = [self.rows.job(id) for id in self.rows.waiting() if id not in self.scheduler.jobs]
         self.commit()
         self.sweep()
 
@@ -302,7 +332,7 @@ class Mill:
         upload = Upload(
             path=f"/in/{path}", name=str(content), size=self.recipes[content].size, mtime_ns=0, inode=0, device=0
         )
-        self.backlog.extend(self.rows.submit([(f"file:{self.arrivals}", upload, options)]))
+        self.backlog.extend(map(self.rows.job, self.rows.submit([(f"file:{self.arrivals}", upload, options)])))
 
     def queue(self, stage: StageName) -> WatchedQueue:
         queue = self.scheduler.stages[stage].queue
@@ -334,6 +364,9 @@ class Mill:
             self._heard_of(report.closed.output.names)
             scheduler.closed(report, 2.0)
             return max(0, report.closed.output.bytes - (batch.reserved if batch else 0))
+        if isinstance(report, Bound):
+            scheduler.bound(report)
+            return 0
         assert isinstance(report, Finished)
         batch = scheduler.stages[stage].in_hand.get(report.batch)
         outcome = report.outcome
@@ -385,10 +418,12 @@ class Mill:
         scheduler.first_allowed = self.paused_before
         wanted = scheduler.wanted_jobs
         jobs, self.backlog = self.backlog[:wanted], self.backlog[wanted:]
-        scheduler.admit([self.rows.job(id) for id in jobs])
+        scheduler.admit(jobs)
         before = [dict(state.in_hand) for state in scheduler.stages]
         sends = scheduler.decide()
         self._check_windows(before)
+        assert not (self.halt and jobs), "a job is begun though nobody wants any"
+        assert self.halt is not Halt.PAUSED or all(isinstance(order, Drop) for _, order in sends), "work while paused"
         self.commit()
         for stage, order in sends:
             if isinstance(order, Dispatch):
@@ -405,7 +440,10 @@ class Mill:
             assert state.ready
             refusals = all(state.in_hand[id].job.failure for id in new)  # these make room, whatever the disk
             assert state.name >= self.paused_before or refusals, "work handed out for which there's no disk"
-            assert len(state.in_hand) <= state.window
+            assert len(state.in_hand) <= state.window + (MAX_OPEN if state.readers else 0)
+            if state.readers:  # all the others wait
+                sizes = [batch.job.upload.size for batch in state.readers]
+                assert all(may_overtake(state.in_hand[id].job.upload.size, sizes) for id in new)
             assert len(state.in_hand) <= MIN_WINDOW or state.in_hand_bytes <= self.config.batch.bytes
             if any(batch.is_suspect for batch in state.in_hand.values()):
                 assert len(state.in_hand) == 1, "a suspect runs alone"
@@ -457,6 +495,37 @@ class Mill:
         self.reported &= self.files
         self.incoming = {job: parts for job, parts in self.incoming.items() if job in self.scheduler.jobs}
 
+    # What the operator does
+
+    def hold(self, halt: Halt) -> None:
+        self.halt = self.scheduler.halt = halt
+
+    def cancel(self, id: int) -> bool:
+        mine = [task for worker in self.workers if worker.up for task in self._held_tasks(worker) if task.job == id]
+        publishing = any(task.publish for task in mine) or id in self.published
+        done = self.scheduler.cancel(self.rows.job(id), 2.0)
+        assert not (done and publishing), "cancelled, though its publication may have happened"
+        if done:
+            self.cancelled.add(id)
+        self.turn()
+        assert not done or self.rows.jobs[id].state is JobState.CANCELLED
+        return done
+
+    @staticmethod
+    def _held_tasks(worker: FakeWorker) -> Iterator[Task]:
+        if worker.running:
+            yield worker.running.task
+        yield from (order.task for order in worker.waiting)
+        yield from (order.task for order in worker.inbox if isinstance(order, Dispatch))
+
+    def retry(self, id: int) -> None:
+        self.published.pop(id, None)
+        self.run_again.add(id)
+        self.cancelled.discard(id)
+        assert self.scheduler.retry(self.rows.job(id), 2.0)
+        assert not self.scheduler.retry(self.rows.job(id), 2.0), "it runs already"
+        self.turn()
+
     # All of it, in order
 
     def round(self, *, retries: bool = False, busy_s: float = 0.01) -> bool:
@@ -474,6 +543,7 @@ class Mill:
     def settle(self) -> None:
         """All workers work from here on: everything must end."""
         self.paused_before = 0
+        self.hold(Halt.NONE)
         for _ in range(5000):
             busy = self.round()
             if not busy and self.scheduler.idle and not self.backlog:
@@ -495,7 +565,8 @@ class Mill:
         assert not self.reported, "left in work/ for ever"
         done: Counter[tuple[str, Options]] = Counter()
         for id, row in self.rows.jobs.items():
-            assert row.state in (JobState.DONE, JobState.FAILED, JobState.DUPLICATE), f"job {id} is {row.state}"
+            assert (row.state is JobState.CANCELLED) == (id in self.cancelled), f"job {id} is {row.state}"
+            assert row.state in (JobState.DONE, JobState.FAILED, JobState.DUPLICATE, JobState.CANCELLED)
             recipe = self.recipe_of(row.upload)
             if row.state is JobState.DONE:
                 done[row.upload.name, row.options] += 1
@@ -504,10 +575,13 @@ class Mill:
                 assert recipe.refused_by is not None or id in self.given_up or row.upload.path in self.changed_paths
                 assert row.result_path is None or self.published[id][0] == "failed"
                 assert row.result_path or id in self.given_up, "refused, and its uploader finds no manifest"
-            else:
+            elif row.state is JobState.DUPLICATE:
                 assert row.other is not None
-                assert self.rows.jobs[row.other].state is JobState.DONE
+                assert row.other in self.run_again or self.rows.jobs[row.other].state is JobState.DONE
                 assert id not in self.published
+            else:
+                assert id not in self.published
+                assert id not in self.incoming
         assert all(count == 1 for count in done.values()), "equal files done twice"
 
 
@@ -526,6 +600,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
         refused_by=refused_by,
         refused_seq=draw(st.integers(0, 6)) if refused_by else 0,
         passes_on=not parts and draw(st.booleans()),
+        program_at=draw(st.integers(-1, 3)),
     )
 
 
@@ -607,6 +682,25 @@ class SchedulerMachine(RuleBasedStateMachine):
         if self.mill.scheduler.jobs[job].failure is None:
             self.mill.scheduler.set_back(self.mill.scheduler.jobs[job], 2.0, "no space")
             self.mill.turn()
+
+    @precondition(lambda self: self.mill.rows.waiting())
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        unfinished = (JobState.WAITING, JobState.HELD)
+        ids = [id for id, row in self.mill.rows.jobs.items() if row.state in unfinished]
+        self.mill.cancel(data.draw(st.sampled_from(ids)))
+
+    @rule(data=st.data())
+    def run_again(self, data: st.DataObject) -> None:
+        final = (JobState.DONE, JobState.FAILED, JobState.DUPLICATE, JobState.CANCELLED)
+        told = {ended.job.id for ended in self.mill.scheduler.ended}
+        ids = [id for id, row in self.mill.rows.jobs.items() if row.state in final and id not in told]
+        if ids:
+            self.mill.retry(data.draw(st.sampled_from(ids)))
+
+    @rule(halt=st.sampled_from(Halt))
+    def hold(self, halt: Halt) -> None:
+        self.mill.hold(halt)
 
     @rule()
     def kill_the_supervisor(self) -> None:
@@ -745,6 +839,19 @@ def until_published(mill: Mill) -> None:
     pytest.fail("never published")
 
 
+def until_unheard(mill: Mill, stage: StageName) -> None:
+    """Goes on until STAGE's worker has reported something that nobody has heard yet."""
+    for _ in range(50):
+        for worker in mill.workers:
+            worker.obey()
+            worker.step(retries=False, busy_s=0.01)
+            if worker.stage is stage and worker.sent:
+                return
+            mill.hear(worker.stage)
+        mill.turn()
+    pytest.fail("never reported")
+
+
 @pytest.mark.parametrize(("path", "state"), [(1, [JobState.DONE, JobState.DUPLICATE]), (0, [JobState.DONE])])
 def test_an_equal_file_that_comes_in_the_turn_of_its_twins_end(path: int, state: list[JobState]) -> None:
     one = mill(Recipe(size=SMALL))
@@ -860,3 +967,82 @@ def test_an_equal_file_that_overtakes_one_that_was_set_back_is_the_only_one_done
     one.start()
     one.settle()
     assert sorted(states(one)) == [JobState.DONE, JobState.DUPLICATE]
+
+
+# What the operator does
+
+
+def test_a_cancel_loses_to_a_publication_that_has_begun() -> None:
+    one = mill(Recipe(size=SMALL))
+    one.arrive(0, 0, Options())
+    until_published(one)
+    assert not one.cancel(1)
+    one.settle()
+    assert states(one) == [JobState.DONE]
+
+
+def test_it_loses_too_where_the_supervisor_died_in_between() -> None:
+    one = mill(Recipe(size=SMALL))
+    one.arrive(0, 0, Options())
+    until_published(one)
+    one.start()
+    assert not one.cancel(1)
+    one.settle()
+    assert states(one) == [JobState.DONE]
+
+
+def test_what_a_cancelled_batch_still_reports_is_thrown_away_and_charged_to_nobody() -> None:
+    one = mill(Recipe(size=SMALL, parts=(SMALL,) * 3), Recipe(size=SMALL))
+    one.arrive(0, 0, Options())
+    one.arrive(1, 1, Options())
+    until_unheard(one, EXTRACT)
+    assert one.cancel(1)
+    one.kill(EXTRACT, Death(-11), 0, lost=0)
+    assert all(not batch.is_suspect for job in one.scheduler.jobs.values() for batch in job.batches.values())
+    one.settle()
+    assert states(one) == [JobState.CANCELLED, JobState.DONE]
+
+
+def test_those_that_waited_for_a_cancelled_job_go_on() -> None:
+    one = mill(Recipe(size=SMALL, parts=(SMALL,) * 3))
+    for path in range(3):
+        one.arrive(0, path, Options())
+    while one.rows.jobs[3].state is not JobState.HELD:
+        one.round()
+    assert one.cancel(2), "one that waits itself"
+    assert one.cancel(1)
+    one.settle()
+    assert states(one) == [JobState.CANCELLED, JobState.CANCELLED, JobState.DONE]
+
+
+def test_a_job_is_cancelled_before_its_turn_has_come() -> None:
+    one = mill(Recipe(size=SMALL))
+    one.arrive(0, 0, Options())
+    one.scheduler.cancel(one.rows.job(1), 2.0)
+    one.cancelled.add(1)
+    one.turn()
+    one.settle()
+    assert states(one) == [JobState.CANCELLED]
+
+
+def test_draining_lets_what_has_begun_end_and_begins_nothing() -> None:
+    one = mill(Recipe(size=SMALL, parts=(SMALL,) * 3), Recipe(size=SMALL))
+    one.arrive(0, 0, Options())
+    one.round()
+    one.hold(Halt.DRAINING)
+    assert not one.scheduler.drained
+    one.arrive(1, 1, Options())
+    for _ in range(100):
+        one.round()
+    assert states(one) == [JobState.DONE, JobState.WAITING]
+    assert one.scheduler.drained
+    one.settle()
+    assert states(one) == [JobState.DONE, JobState.DONE]
+
+
+def test_queues_of_a_new_configuration_hold_from_now_on() -> None:
+    one = mill(Recipe(size=SMALL), batches=2)
+    assert one.scheduler.wanted_jobs == 2
+    one.scheduler.reconfigure(Config(paths=one.config.paths, queue=Limits(batches=5, bytes=64 * MIB)))
+    assert one.scheduler.wanted_jobs == 5
+    assert all(state.queue.limits.batches == 5 for state in one.scheduler.stages)

@@ -92,7 +92,7 @@ class Download:
 
     def refused(self, piece: int, error: errors.RPCError) -> bool:
         """Whether ERROR is passing: the reference has expired, or the file lies elsewhere."""
-        if error.message.startswith("FILE_REFERENCE"):
+        if _is_stale(error):
             if self._asked_with.get(piece) == self._document.file_reference:
                 self._renew()
             return True
@@ -163,7 +163,7 @@ class Download:
         try:
             answer = await ask(GetFileHashesRequest(self._location(), offset))
         except (errors.BadRequestError, errors.ForbiddenError) as error:
-            if error.message.startswith("FILE_REFERENCE"):
+            if _is_stale(error):
                 raise
             answer = []
         self._hashes.update({one.offset: one for one in answer if one.limit > 0})
@@ -197,6 +197,12 @@ class Download:
         finally:
             self._stale = False
             self._renewing = None
+
+
+def _is_stale(error: errors.RPCError) -> bool:
+    # Telethon knows some of these by class, and of the others only Telegram's own text.
+    known = errors.FileReferenceExpiredError, errors.FileReferenceInvalidError, errors.FileReferenceEmptyError
+    return isinstance(error, known) or (error.message or "").startswith("FILE_REFERENCE")
 
 
 async def _both(one: Awaitable[Any], other: Awaitable[Any]) -> tuple[Any, Any]:

@@ -195,7 +195,7 @@ class Pool:
             self._window.flooded(max(1, seconds), self._loop.time())
             work.put_back(piece)
         elif isinstance(error, _PASSING):
-            self._trouble(f"Telegram has troubles of its own ({error.message})")
+            self._trouble(f"Telegram has troubles of its own ({error})")
             work.put_back(piece)
         elif isinstance(error, _ACCOUNT):
             work.put_back(piece)

@@ -143,14 +143,14 @@ def test_a_wrong_key_is_said(telegram_server: TelegramServer, tmp_path: Path) ->
     )
     rsa._server_keys.clear()
     try:
-        with pytest.raises(TelegramUnreachable, match="telegram.server_key"):
+        with pytest.raises(TelegramUnreachable, match=r"telegram\.server_key"):
             asyncio.run(_connect(config))
     finally:
         rsa._server_keys.update(known)
 
 
 def test_without_a_section_there_is_no_telegram(tmp_path: Path) -> None:
-    with pytest.raises(TelegramNotConfigured, match="my.telegram.org"):
+    with pytest.raises(TelegramNotConfigured, match=r"my\.telegram\.org"):
         asyncio.run(_connect(Config(paths=Paths(state=str(tmp_path), library=str(tmp_path)))))
 
 

@@ -84,7 +84,8 @@ def _by_number(request: Request, box: Box) -> Any:
     found = [box.letters[one] for one in ids if one in box.letters]
     users, chats = named(request, found)
     rendered = [
-        box.letters[one].render(request.me.id) if one in box.letters else types.MessageEmpty(one) for one in ids
+        box.letters[one].render(request.me.id) if one in box.letters else types.MessageEmpty(one, peer_id=None)
+        for one in ids
     ]
     if box.owner < 0:
         return types.messages.ChannelMessages(box.pts, len(rendered), rendered, [], chats, users)

@@ -481,12 +481,16 @@ class TelegramServer:
 
         self._do(rotate)
 
-    def refuse_keys(self, account: Account, code: int, text: str) -> None:
-        """From now on everything from ACCOUNT's sessions is refused: 406 AUTH_KEY_DUPLICATED, 401 SESSION_REVOKED..."""
+    def refuse_keys(self, account: Account, code: int, text: str, *, dc: int = 0) -> None:
+        """From now on everything from ACCOUNT's sessions is refused: 406 AUTH_KEY_DUPLICATED, 401 SESSION_REVOKED...
+
+        With DC only there. New sessions are not concerned.
+        """
 
         def refuse(core: Core) -> None:
             for key in core.keys(account.id):
-                key.refused = (code, text)
+                if dc in (0, key.dc):
+                    key.refused = (code, text)
 
         self._do(refuse)
 

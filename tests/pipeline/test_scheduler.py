@@ -412,7 +412,7 @@ class Mill:
             self.scheduler.give_up(batch, BAD, 2.0)
 
     def turn(self) -> int:
-        """Decide, commit, send; returns how many orders went out."""
+        """Decide, commit, send; returns how many jobs were looked at and how many orders went out."""
         scheduler = self.scheduler
         scheduler.clock = self.clock
         scheduler.first_allowed = self.paused_before
@@ -430,7 +430,7 @@ class Mill:
                 self._check_dispatch(stage, order.task)
             if self.workers[stage].up:
                 self.workers[stage].inbox.append(order)
-        return len(sends)
+        return len(sends) + len(jobs)
 
     def _check_windows(self, before: list[dict[int, Batch]]) -> None:
         for state, had in zip(self.scheduler.stages, before, strict=True):

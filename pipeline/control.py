@@ -30,6 +30,7 @@ from pipeline.control_protocol import (
 )
 
 _MAX_CLIENTS: Final = 32
+_BACKLOG: Final = 128  # connections that wait to be accepted
 _READ_BYTES: Final = 4096  # at a time, so that no client has the loop for long
 _MAX_UNSENT: Final = 1024 * 1024
 _SLOW_S: Final = 30.0  # a client that fetches nothing for so long is let go
@@ -156,7 +157,7 @@ class ControlServer:
                 self._socket.bind(address)
             finally:
                 os.umask(before)
-        self._socket.listen(_MAX_CLIENTS)
+        self._socket.listen(_BACKLOG)
         self._socket.setblocking(False)
         watch(self._socket.fileno(), selectors.EVENT_READ, self._accept)
 

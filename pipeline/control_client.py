@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipeline.errors import RequestRefused, Unreachable
 
 _CONNECT_S: Final = 5.0
 _ANSWER_S: Final = 30.0
+_AGAIN_S: Final = 0.01
 
 
 class ControlClient:
@@ -26,11 +28,22 @@ class ControlClient:
         self._socket.settimeout(_CONNECT_S)
         try:
             with address_of(path) as address:
-                self._socket.connect(address)
+                self._connect(address)
         except OSError as error:
             self._socket.close()
             raise Unreachable(path=path, detail=_plain(error)) from error
         self._lines = self._socket.makefile("rb")
+
+    def _connect(self, address: str) -> None:
+        """Connects; where more wait than the daemon has taken yet, the kernel asks to come again."""
+        deadline = time.monotonic() + _CONNECT_S
+        while True:
+            try:
+                return self._socket.connect(address)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_AGAIN_S)
 
     def __enter__(self) -> ControlClient:
         return self

@@ -44,12 +44,14 @@ def new_folder(spool: Path, origin: str) -> Path:
 
 def safe_name(name: str) -> str:
     """NAME as a file of the spool may be called: UTF-8, and not too long for any file system."""
-    text = os.fsencode(os.path.basename(name)).decode(errors="replace").replace("\n", " ") or "upload"
-    stem, dot, ending = text.rpartition(".")
-    if len(text.encode()) <= _NAME_BYTES and text not in (".", ".."):
+    text = os.fsencode(os.path.basename(name)).decode(errors="replace").replace("\n", " ")
+    if text in ("", ".", "..", PARTIAL):
+        return "upload"
+    if len(text.encode()) <= _NAME_BYTES:
         return text
-    ending = f"{dot}{ending}" if len(ending) <= 10 else ""
-    return (stem or text).encode()[: _NAME_BYTES - 20].decode(errors="ignore") + ending
+    stem, dot, ending = text.rpartition(".")
+    ending = f"{dot}{ending}" if stem and len(ending) <= 10 else ""
+    return (stem or text).encode()[: _NAME_BYTES - 50].decode(errors="ignore") + ending
 
 
 def take(source: Path, spool: Path, origin: str) -> Spooled:
@@ -121,7 +123,7 @@ def sync_folder(folder: Path) -> None:
 def found(spool: Path) -> Iterator[Spooled]:
     """What lies in SPOOL from the inbox or `submit`, oldest first."""
     for folder in folders(spool):
-        files = [name for name in os.listdir(folder) if not name.startswith(PARTIAL)]
+        files = [name for name in os.listdir(folder) if name != PARTIAL]
         if files:
             yield _spooled(folder / files[0])
 
@@ -147,7 +149,7 @@ def folder_named(spool: Path, name: str) -> Spooled | None:
         files = os.listdir(spool / name)
     except OSError:
         return None
-    return _spooled(spool / name / files[0]) if len(files) == 1 else None
+    return _spooled(spool / name / files[0]) if len(files) == 1 and files != [PARTIAL] else None
 
 
 def _spooled(path: Path) -> Spooled:

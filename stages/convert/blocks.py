@@ -30,6 +30,7 @@ class Block(msgspec.Struct):
     left_out: list[int] = []  # where the records start that are no rows
     done: int = 0  # bytes of the source that are behind it
     frame: pl.DataFrame | None = None  # the rows, where they are already columns of text
+    has_empty_quoted: bool = True  # there may be fields of two quotes and nothing else
 
 
 class Splitter:
@@ -84,7 +85,7 @@ class Splitter:
         records = counter.count_before(marks.ends, len(data)) + (not data.endswith(b"\n"))
         delimiters = counter.count_before(marks.delimiters, len(data))
         if delimiters == records * (width - 1) and not (width == 1 and _may_hold_blanks(data)):
-            return Block(data, records, records)
+            return Block(data, records, records, has_empty_quoted=marks.has_empty_quoted)
         return self._each(lines, start, data, marks)
 
     def proven(self, block: Block, chunk: Chunk) -> Block:

@@ -13,9 +13,11 @@ from functools import lru_cache
 import msgspec
 import polars as pl
 
+from stages.convert import forms
 from stages.convert.kinds import (
     DECIMAL_DIGITS,
     DOUBLE_DIGITS,
+    EXPONENT,
     NONFINITE_WORDS,
     TEXT,
     Kind,
@@ -116,11 +118,13 @@ def _measured(column: pl.Series) -> Kind:
 def _try(frame: pl.DataFrame, kinds: Sequence[Kind]) -> list[pl.Series | None]:
     """Each column of FRAME as its kind, None where that doesn't hold."""
     columns = frame.get_columns()
+    sure = {index for index, pair in enumerate(zip(columns, kinds, strict=True)) if forms.has_form(*pair)}
     queries = [
         query.alias(f"{part}{index}")
         for index, (column, kind) in enumerate(zip(columns, kinds, strict=True))
         if kind != TEXT
         for part, query in zip("cd", _queries(column.name, kind), strict=True)
+        if not (part == "d" and index in sure)
     ]
     if not queries:
         return list(columns)
@@ -130,8 +134,9 @@ def _try(frame: pl.DataFrame, kinds: Sequence[Kind]) -> list[pl.Series | None]:
         if kind == TEXT:
             results.append(column)
             continue
-        cast, doubt = answers.get_column(f"c{index}"), answers.get_column(f"d{index}")
-        holds = not (frame.height and doubt[0]) and _holds(column, cast, kind)
+        cast = answers.get_column(f"c{index}")
+        is_doubtful = index not in sure and frame.height > 0 and answers.get_column(f"d{index}")[0]
+        holds = not is_doubtful and _holds(column, cast, kind)
         results.append(cast.alias(column.name) if holds else None)
     return results
 
@@ -190,7 +195,7 @@ def _clean(column: pl.Expr, kind: Kind) -> pl.Expr:
 
 
 def _stamp(column: pl.Expr, kind: Kind) -> pl.Expr:
-    cast = column.str.to_datetime(kind.form.replace("%z", "%#z"), time_unit="us", strict=False)
+    cast = column.str.to_datetime(kind.form.replace("%z", "%#z"), time_unit="us", strict=False, cache=False)
     return cast.dt.replace_time_zone("UTC") if kind.form.endswith("Z") else cast
 
 
@@ -202,10 +207,10 @@ _CASTS: dict[str, Callable[[pl.Expr, Kind], pl.Expr]] = {
     "decimal": lambda column, kind: column.cast(pl.Decimal(DECIMAL_DIGITS, kind.scale), strict=False),
     "comma": lambda column, kind: column.cast(pl.Float64, strict=False),
     "grouped": lambda column, kind: column.cast(pl.Float64, strict=False),
-    "date": lambda column, kind: column.str.to_date(kind.form, strict=False),
+    "date": lambda column, kind: column.str.to_date(kind.form, strict=False, cache=False),
     "timestamp": _stamp,
     "timestamptz": _stamp,
-    "time": lambda column, kind: column.str.to_time(kind.form, strict=False),
+    "time": lambda column, kind: column.str.to_time(kind.form, strict=False, cache=False),
     "boolean": lambda column, kind: column == _BOOLEANS[kind.form][0],
 }
 
@@ -217,10 +222,7 @@ _STAMP = (
 )
 # What every value of a kind looks like: the casts are more lenient.
 _PATTERNS: dict[str, Callable[[Kind], str]] = {
-    "double": lambda kind: (
-        rf"^(?:(?:{_WHOLE}|-)?\.[0-9]+|{_WHOLE}|-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{{2,3}}|-?[0-9]+\.[0-9]+[eE][0-9]{{1,3}}"
-        rf"|{'|'.join(NONFINITE_WORDS)})$"
-    ),
+    "double": lambda kind: rf"^(?:(?:{_WHOLE}|-)?\.[0-9]+|{_WHOLE}|{EXPONENT}|{'|'.join(NONFINITE_WORDS)})$",
     "decimal": lambda kind: rf"^{_WHOLE}" + (rf"(?:\.[0-9]{{1,{kind.scale}}})?" if kind.scale else "") + "$",
     "comma": lambda kind: r"^-?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})+|0|[1-9][0-9]*)(?:,[0-9]+)?$",
     "grouped": lambda kind: r"^-?(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|0|[1-9][0-9]*)(?:\.[0-9]+)?$",

@@ -31,6 +31,7 @@ class Marks(msgspec.Struct):
     delimiters: Bits
     irregular: int  # position of the first irregular quote, -1 for none
     open_at_end: bool  # a quoted field is still open
+    has_empty_quoted: bool = False  # there's a field of two quotes and nothing else
 
     @property
     def records(self) -> int:
@@ -57,7 +58,16 @@ def mark(data: bytes | memoryview, delimiter: int, quote: int | None) -> Marks:
     irregular = _first_irregular(array, quotes, inside, ends, delimiters)
     open_at_end = bool(int(np.bitwise_count(quotes).sum()) & 1)
     outside = ~inside
-    return Marks(array, ends & outside, delimiters & outside, irregular, open_at_end)
+    marks = Marks(array, ends & outside, delimiters & outside, irregular, open_at_end)
+    marks.has_empty_quoted = _has_empty_quoted(marks, quotes & inside, quotes & outside)
+    return marks
+
+
+def _has_empty_quoted(marks: Marks, opens: Bits, closes: Bits) -> bool:
+    """An opening quote that isn't the second of a doubled one, and a closing one right after it, with nothing to
+    follow."""
+    empty = opens & before(closes) & ~after(closes)
+    return bool((empty & ~before(opens, 2)).any())
 
 
 def bits(array: Bytes, byte: int) -> Bits:

@@ -200,12 +200,8 @@ def is_utf8(raw: bytes) -> bool:
     """Whether RAW is valid UTF-8."""
     if raw.isascii():
         return True
-    if len(raw) > _MUCH:  # several times as fast, and no text of twice the size is made
-        try:
-            pl.Series([raw], dtype=pl.Binary).cast(pl.String)
-        except pl.exceptions.PolarsError:
-            return False
-        return True
+    if len(raw) > _MUCH:
+        return _is_much_utf8(raw)
     try:
         raw.decode()
     except UnicodeDecodeError:
@@ -214,6 +210,21 @@ def is_utf8(raw: bytes) -> bool:
 
 
 _MUCH = 256 * 1024
+
+
+def _is_much_utf8(raw: bytes) -> bool:
+    """The same by an engine, some times as fast, in pieces that stay in the cache."""
+    start = 0
+    while start < len(raw):
+        end = min(start + _MUCH, len(raw))
+        while end < len(raw) and raw[end] & 0xC0 == 0x80 and end - start > _MUCH - 4:  # within a character
+            end -= 1
+        try:
+            pl.Series([raw[start:end]], dtype=pl.Binary).cast(pl.String)
+        except pl.exceptions.PolarsError:
+            return False
+        start = end
+    return True
 
 
 def _stray(error: UnicodeError) -> tuple[str, int]:

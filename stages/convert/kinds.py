@@ -45,10 +45,13 @@ NULL_WORDS = frozenset(
 )
 NONFINITE_WORDS = ("nan", "NaN", "inf", "-inf", "Inf", "-Inf", "Infinity", "-Infinity")
 
+# As programs write doubles: 1e-06, 5e-6, 1.0E-5, 1.5E10; but 12E5 may be a code.
+EXPONENT = r"-?[0-9](?:\.[0-9]+)?[eE](?:[+-][0-9]{2,3}|-[0-9])|-?[0-9]+\.[0-9]+[eE]-?[0-9]{1,3}"
+
 _VALUE = re.compile(
     r"(?P<integer>-?(?:0|[1-9][0-9]*))"
     r"|(?P<double>-?(?:0|[1-9][0-9]*)?\.[0-9]+)"
-    r"|(?P<exponent>-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{2,3}|-?[0-9]+\.[0-9]+[eE][0-9]{1,3})"
+    rf"|(?P<exponent>{EXPONENT})"
     r"|(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"|(?P<stamp>[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<gap>[ T])[0-9]{2}:[0-9]{2}(?P<seconds>:[0-5][0-9])?"
     r"(?P<fraction>\.[0-9]{1,6})?(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)"

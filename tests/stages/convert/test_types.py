@@ -45,6 +45,9 @@ def kind_of(*values: str | None) -> str:
         (["1e+05", "1.5"], "DOUBLE"),
         (["12E4", "3E10"], "VARCHAR"),
         (["1.5E3", "2"], "DOUBLE"),
+        (["5e-6", "0.25"], "DOUBLE"),  # as Rust and JavaScript write it
+        (["1.0E-5", "2.5"], "DOUBLE"),  # as Java does
+        (["5e6", "0.25"], "VARCHAR"),
         (["nan", "1.5", "-inf"], "DOUBLE"),
         (["nan", "inf"], "VARCHAR"),
         (["1,5", "2,25"], "DOUBLE"),

@@ -96,6 +96,13 @@ def asking(root: Path, sql: str) -> Iterator[Question]:
             raise UsageError(problem=str(error)) from error
 
 
+def locate(root: Path, table: str) -> list[str]:
+    """The folders, relative to ROOT, that TABLE may stand for. Raises UsageError where there is no library."""
+    if not root.is_dir():
+        raise UsageError(problem=f"There is no library at {root}.")
+    return _lookup(root, [table.lower()]).get(table.lower(), [])
+
+
 def _lookup(root: Path, names: Iterable[str]) -> dict[str, list[str]]:
     """Which table folders, relative to ROOT, each of NAMES may stand for. A name with a job's number in it is first of
     all that."""
@@ -208,17 +215,17 @@ def _explain(error: Exception, root: Path, found: dict[str, list[str]]) -> str:
         name, tables = next(iter(several.items()))
         return (
             f"{name} is in {len(tables)} jobs, with columns too different to be one table; say which one you mean: "
-            f"{_some(_views(root, name, tables))}."
+            f"{_some(views(root, name, tables))}."
         )
-    views = [table.view for table in find_tables(root)]
-    return f"{text} " + (f"The library has {_some(views)}." if views else "The library has no table yet.")
+    known = [table.view for table in find_tables(root)]
+    return f"{text} " + (f"The library has {_some(known)}." if known else "The library has no table yet.")
 
 
-def _views(root: Path, name: str, tables: list[str]) -> list[str]:
+def views(root: Path, name: str, tables: list[str]) -> list[str]:
     """What each of TABLES, which NAME may stand for, can be asked for as."""
-    views = [f"t{library.number(table)}_{table.rpartition('/')[2]}" for table in tables]
-    if len(set(views)) == len(views) and name not in views:
-        return views
+    names = [f"t{library.number(table)}_{table.rpartition('/')[2]}" for table in tables]
+    if len(set(names)) == len(names) and name not in names:
+        return names
     return [f"read_parquet('{root}/{table}/*.parquet')" for table in tables]
 
 

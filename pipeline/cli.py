@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 from pipeline import __version__
 from pipeline.errors import ExitCode, StampmillError
 from pipeline.model import Options, StageName
-from pipeline.verbs import daemon, files, jobs, service, setup
+from pipeline.verbs import account, daemon, files, jobs, library, service, setup
 from pipeline.verbs.common import ConfigOption, JsonOption, err, out, safe
 
 STAGES: Final = {
@@ -108,7 +108,11 @@ def run_command(config: ConfigOption = None) -> None:
 
 
 for _verb in (
-    files.query,
+    library.tables,
+    library.query,
+    library.trace,
+    library.verify,
+    library.du,
     daemon.submit,
     jobs.status,
     jobs.list_jobs,
@@ -121,6 +125,7 @@ for _verb in (
     daemon.drain,
     daemon.reload,
     setup.doctor,
+    account.login,
     service.init,
     service.install_service,
     service.uninstall_service,

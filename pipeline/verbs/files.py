@@ -1,4 +1,4 @@
-"""`process` and `query`: files into tables without a daemon, and questions to the tables."""
+"""`process`: files into tables without a daemon."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 import typer
 
 from pipeline.config import Config
 from pipeline.errors import ExitCode, UsageError
 from pipeline.model import JobState, Options, Snapshot, StageName
-from pipeline.verbs.common import JsonOption, err, out, print_json, safe
+from pipeline.verbs.common import err, out, print_json, safe
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -43,32 +42,6 @@ def run_process(
         err().print("Interrupted. Nothing is lost: the same command goes on where this one was.", soft_wrap=True)
         raise typer.Exit(ExitCode.INTERRUPTED)
     raise typer.Exit(result.summary.exit_code)
-
-
-def query(
-    sql: Annotated[str, typer.Argument(help="A SELECT over the library's tables.")],
-    into: Annotated[Path, typer.Option("--into", help="The library to ask: the folder that `process` wrote to.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Ask the tables in SQL (DuckDB's). Each table is a view, named as `process` shows it.
-
-    Example: stampmill query "SELECT count(*) FROM orders" --into ~/tables
-    """
-    from rich.table import Table
-
-    from pipeline import catalogue
-
-    answer = catalogue.query(into, sql)
-    if as_json:
-        rows: list[dict[str, Any]] = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
-        sys.stdout.write(msgspec.json.encode(rows, enc_hook=str).decode() + "\n")
-        return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in answer.columns:
-        table.add_column(safe(name), no_wrap=True)
-    for row in answer.rows:
-        table.add_row(*("" if value is None else safe(value) for value in row))
-    out().print(table)
 
 
 def password_in(path: Path | None) -> str | None:

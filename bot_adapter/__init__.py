@@ -1,1 +1,1 @@
-"""The only place that imports telethon: downloads in, answers out. Empty until the Telegram issue is taken."""
+"""The only place that imports telethon: downloads in, answers out."""

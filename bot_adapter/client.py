@@ -113,11 +113,12 @@ async def connect(client: TelegramClient, telegram: Telegram) -> None:
                 client.session.set_dc(this, client.session.server_address, client.session.port)
                 client.session.save()
     except AuthKeyNotFound:
-        if client.disconnected.done():
-            client.disconnected.exception()  # the same once more, which asyncio would complain about
+        ended = client._sender._disconnected
+        if ended.done() and not ended.cancelled():
+            ended.exception()  # the same once more, which asyncio would complain about
         await client.disconnect()
         raise LoginNeeded from None
-    except (OSError, TimeoutError, InvalidBufferError) as error:
+    except (OSError, EOFError, TimeoutError, InvalidBufferError) as error:
         where = telegram.server or f"{client.session.server_address}:{client.session.port}"
         raise TelegramUnreachable(where=where, detail=error) from None
 
@@ -138,11 +139,13 @@ def _use_server(telegram: Telegram, session: Any) -> None:
             rsa.add_key(Path(telegram.server_key).read_text("ascii"), old=False)
         except (OSError, ValueError) as error:
             raise ConfigInvalid(where="telegram.server_key", problem=f"{telegram.server_key}: {error}") from None
-    host = host.strip("[]")
-    if (session.server_address, session.port) != (host, int(port)):
-        # A key is one server's: where the address is another, so may the server be.
-        session.set_dc(session.dc_id or _TEST_DC, host, int(port))
+    # The login may have gone on to another of that server's DCs: only where another server is named it is begun anew.
+    known = Path(session.filename).with_suffix(".server")
+    if not session.auth_key or not known.exists() or known.read_text() != telegram.server:
+        session.set_dc(_TEST_DC, host.strip("[]"), int(port))
+        session.auth_key = None
         session.save()
+        known.write_text(telegram.server)
 
 
 def api_hash(telegram: Telegram) -> str:

@@ -374,6 +374,15 @@ class TelegramServer:
         token = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         self._do(lambda core: core.scanned(token, account.id))
 
+    def qr_url(self) -> str:
+        """What the newest QR code holds."""
+
+        def find(core: Core) -> str:
+            token = list(core.logins.tokens)[-1]
+            return f"tg://login?token={base64.urlsafe_b64encode(token).decode().rstrip('=')}"
+
+        return self._do(find)
+
     # ---- What was seen
 
     def messages(self, owner: Account | Chat, chat: Account | Chat | None = None) -> list[Seen]:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from pipeline.config import MIB, Config
-from pipeline.messages import Dispatch, Grant, Order
+from pipeline.messages import Bound, Dispatch, Drop, Grant, Order
 from pipeline.model import BatchState, StageName, Task
 from pipeline.stage_state import MIN_WINDOW, StageState
+from pipeline.turns import MAX_OPEN, may_overtake
 from pipeline.work import Batch, Changes, Mark, decode_mark
 
 _FREE_RATIO_BYTES: Final = MIB  # what extract.max_ratio doesn't count
@@ -43,13 +44,16 @@ class Dispatcher:
         if store.ready and self.refusals:
             self._dispatch_refusals(store, sends, changes)  # whatever the disk: they make room, and need next to none
         for state in reversed(self._stages):
+            if state.name is StageName.EXTRACT and first_allowed <= StageName.EXTRACT:
+                self._grant(sends)  # who has begun comes first
             if state.ready and state.name >= first_allowed:
                 self._dispatch(state, sends, changes)
-        if first_allowed <= StageName.EXTRACT:
-            self._grant(sends)
         return sends
 
     def _dispatch(self, state: StageState, sends: Sends, changes: Changes) -> None:
+        if state.name is StageName.EXTRACT and (readers := state.readers):
+            self._let_overtake(state, readers, sends, changes)
+            return
         skipped = 0
         queue = state.queue
         while queue.batches > skipped and len(state.in_hand) < state.window and not state.suspects:
@@ -62,6 +66,57 @@ class Dispatcher:
             if not self._may_start(state, batch, place):
                 return
             self._hand_out(state, queue.pop(), place, sends, changes)
+
+    def _let_overtake(self, state: StageState, readers: list[Batch], sends: Sends, changes: Changes) -> None:
+        """While archives are read that are more than one batch, what is much smaller goes between their batches, one at a
+        time; everything else waits until they are done."""
+        sizes = [batch.job.upload.total_size for batch in readers]
+        if self.config.extract.command is not None or state.suspects or self._owes_a_place(state, readers):
+            return
+        if any(may_overtake(one.job.upload.total_size, sizes) for one in state.in_hand.values() if not one.produced):
+            return
+        for batch in state.queue:
+            again = len(readers) >= MAX_OPEN and batch.checkpoint
+            if batch.bound or again or batch.is_suspect or batch.not_before > self._clock:
+                continue
+            if may_overtake(batch.job.upload.total_size, sizes):
+                place = self._expected_bytes(batch)
+                if state.next_queue.has_room(place):
+                    state.queue.remove_job(batch.job.id)  # here it is the job's only one
+                    self._hand_out(state, batch, place, sends, changes)
+                return
+
+    @staticmethod
+    def _owes_a_place(state: StageState, readers: list[Batch]) -> bool:
+        """Whether a place in the next queue, if there is one, belongs to one of READERS: it waits for no more than that."""
+        queue = state.next_queue
+        return any(state.waits(batch) and queue.share_left(batch.job.id, batch.reserved) for batch in readers)
+
+    def closed(self, batch: Batch, changes: Changes) -> Sends:
+        """Extract closed one of BATCH and goes on with it. One archive too many is put back, for which worker is told."""
+        readers = self._stages[StageName.EXTRACT].readers
+        if batch.produced > 1 or len(readers) <= MAX_OPEN:
+            return []
+        self._put_back(batch, changes)
+        return [(StageName.EXTRACT, Drop(batch.id, batch.attempt))]
+
+    def bound(self, report: Bound, changes: Changes) -> None:
+        """Extract has given a batch up that needs a program while another's is running: it waits until that is done."""
+        batch = self._stages[StageName.EXTRACT].in_hand.get(report.batch)
+        if batch is not None and batch.attempt == report.attempt:
+            batch.bound = True
+            self._put_back(batch, changes)
+
+    def _put_back(self, batch: Batch, changes: Changes) -> None:
+        """BATCH, which extract has in hand, waits again; it will go on from its checkpoint."""
+        state = self._stages[StageName.EXTRACT]
+        state.give(batch)
+        if batch.places:
+            state.next_queue.release(batch.job.id, batch.reserved * batch.places, batch.places)
+            batch.places = 0
+        batch.state = BatchState.QUEUED
+        changes.dirty[batch.id] = batch
+        state.queue.push(batch)
 
     def _dispatch_refusals(self, state: StageState, sends: Sends, changes: Changes) -> None:
         for _ in range(len(self.refusals)):
@@ -126,18 +181,23 @@ class Dispatcher:
         return all(other is batch or other.state is BatchState.STAGED for other in job.batches.values())
 
     def _grant(self, sends: Sends) -> None:
-        """Lets the running extract begin one batch ahead of what it has closed, while convert's queue has room."""
-        extract, queue = self._stages[StageName.EXTRACT], self._stages[StageName.CONVERT].queue
-        batch = next(iter(extract.in_hand.values()), None)
-        if batch is None or batch.produced == 0 or batch.granted > batch.produced + 1:
-            return  # most archives are one batch: nothing is granted ahead before the first is closed
-        # Whatever those behind it have reserved was reserved beside a place of its own: one is left once its parts are gone.
-        if not (queue.has_room(batch.reserved) and queue.share_left(batch.job.id)):
-            return
-        queue.reserve(batch.job.id, batch.reserved)
-        batch.places += 1
-        batch.granted += 1
-        sends.append((StageName.EXTRACT, Grant(batch.id, batch.attempt, batch.granted)))
+        """Lets each archive that extract reads begin one batch ahead of what it has closed, while convert's queue has room.
+
+        Most archives are one batch: nothing is granted ahead before the first is closed.
+        """
+        queue = self._stages[StageName.CONVERT].queue
+        readers = self._stages[StageName.EXTRACT].readers
+        alone = len(readers) < MAX_OPEN  # then its share keeps it from filling the queue; two leave a place for others
+        for batch in readers:
+            # Whatever others have reserved was reserved beside a place of its own: one is left once its parts are gone.
+            room = queue.has_room(batch.reserved) if alone else queue.has_room(batch.reserved, 1, batch.reserved)
+            if batch.granted > batch.produced + 1 or not room:
+                continue
+            if queue.share_left(batch.job.id, batch.reserved):
+                queue.reserve(batch.job.id, batch.reserved)
+                batch.places += 1
+                batch.granted += 1
+                sends.append((StageName.EXTRACT, Grant(batch.id, batch.attempt, batch.granted)))
 
 
 def _task(batch: Batch) -> Task:

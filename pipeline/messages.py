@@ -83,7 +83,14 @@ class Unreachable(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False)
     attempt: int
 
 
-Report = Ready | BatchClosed | Finished | DiskFailed | Unreachable
+class Bound(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
+    """Worker: BATCH needs a program, and one of another archive is running. It is given up, as far as it wasn't told of."""
+
+    batch: int
+    attempt: int
+
+
+Report = Ready | BatchClosed | Finished | DiskFailed | Unreachable | Bound
 
 _encoder = msgspec.msgpack.Encoder()
 _orders = msgspec.msgpack.Decoder(list[Order])

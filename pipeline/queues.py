@@ -23,6 +23,7 @@ class Queue:
         self._turns: deque[int] = deque()  # job ids in the order they are served
         self._by_job: dict[int, deque[Batch]] = {}
         self._reserved_by_job: dict[int, int] = {}
+        self._reserved_bytes_by_job: dict[int, int] = {}
         self.batches = 0  # waiting
         self.bytes = 0  # held in work/ by those waiting
         self.reserved = 0  # places reserved
@@ -45,16 +46,21 @@ class Queue:
             return False
         return self.bytes + self.reserved_bytes + size + spare_bytes <= self.limits.bytes
 
-    def share_left(self, job: int) -> bool:
-        """Whether JOB fills less than its share of the places."""
-        used = len(self._by_job.get(job, ())) + self._reserved_by_job.get(job, 0)
-        return used < max(1, int(self.limits.batches * JOB_SHARE))
+    def share_left(self, job: int, size: int) -> bool:
+        """Whether a batch of SIZE bytes keeps JOB within its share of the places and bytes, or is its only one here."""
+        waiting = self._by_job.get(job, ())
+        used = len(waiting) + self._reserved_by_job.get(job, 0)
+        if used == 0:
+            return True
+        used_bytes = sum(batch.held_bytes for batch in waiting) + self._reserved_bytes_by_job.get(job, 0)
+        return used < int(self.limits.batches * JOB_SHARE) and used_bytes + size <= self.limits.bytes * JOB_SHARE
 
     def reserve(self, job: int, size: int) -> None:
         """Keeps a place of SIZE bytes for a batch of JOB."""
         self.reserved += 1
         self.reserved_bytes += size
         self._reserved_by_job[job] = self._reserved_by_job.get(job, 0) + 1
+        self._reserved_bytes_by_job[job] = self._reserved_bytes_by_job.get(job, 0) + size
 
     def release(self, job: int, size: int, places: int = 1) -> None:
         """Gives PLACES places, of SIZE bytes together, back."""
@@ -63,8 +69,10 @@ class Queue:
         left = self._reserved_by_job[job] - places
         if left:
             self._reserved_by_job[job] = left
+            self._reserved_bytes_by_job[job] -= size
         else:
             del self._reserved_by_job[job]
+            del self._reserved_bytes_by_job[job]
 
     def push(self, batch: Batch, *, front: bool = False) -> None:
         """BATCH waits; at the FRONT if it has been served before. Its place, if one was reserved, is released first."""

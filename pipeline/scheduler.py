@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.config import INCOMING, Config
 from pipeline.dispatcher import Dispatcher, Sends
-from pipeline.messages import BatchClosed, Drop, Finished
+from pipeline.messages import BatchClosed, Bound, Drop, Finished
 from pipeline.model import BatchState, Done, JobState, Options, Output, Published, Reason, Retry, StageName, Taken
 from pipeline.stage_state import MIN_WINDOW, StageState
 from pipeline.work import Batch, Changes, Equal, EventKind, Job, JobEnd
@@ -123,6 +123,11 @@ class Scheduler:
         self._queue(part, report.closed.output)
         detail = f"seq={part.seq} files={part.files} bytes={part.bytes}"
         self._changes.visit(batch, now, EventKind.CLOSED, seconds=report.busy_s, detail=detail)
+        self._drops += self._dispatcher.closed(batch, self._changes)
+
+    def bound(self, report: Bound) -> None:
+        """Extract found that a batch needs a program while another archive's is running: it waits for its turn."""
+        self._dispatcher.bound(report, self._changes)
 
     def finished(self, stage: StageName, report: Finished, now: float, equal: Equal | None = None) -> None:
         """A batch's work at STAGE ended. EQUAL is the ended job that intake's finding equals, if any."""
@@ -197,8 +202,7 @@ class Scheduler:
     @property
     def is_working(self) -> bool:
         """Whether any worker can go on with what it has in hand; an extract that waits for a place can't."""
-        running = (next(iter(state.in_hand.values())) for state in self.stages if state.in_hand)
-        return any(not self.stages[batch.stage].waits(batch) for batch in running)
+        return any(state.is_working for state in self.stages)
 
     def touch(self, batch: Batch) -> None:
         """BATCH's charges or mark have changed."""

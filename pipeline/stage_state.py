@@ -7,6 +7,7 @@ from typing import Final
 from pipeline.config import Config
 from pipeline.model import StageName
 from pipeline.queues import Queue
+from pipeline.turns import may_overtake
 from pipeline.work import Batch
 
 MAX_WINDOW: Final = 16  # batches a worker holds, the one it works on included
@@ -50,6 +51,21 @@ class StageState:
     def waits(self, batch: Batch) -> bool:
         """Whether BATCH, in hand, has used up its grants: only extract waits for more."""
         return self.name is StageName.EXTRACT and batch.places == 0
+
+    @property
+    def readers(self) -> list[Batch]:
+        """The uploads in hand that are archives of more than one batch, as has shown by now: extract reads them in turns."""
+        return [batch for batch in self.in_hand.values() if batch.produced]
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the worker can go on with anything that it has in hand; an extract that waits for a place can't."""
+        readers = self.readers
+        if not readers:
+            return bool(self.in_hand)
+        sizes = [batch.job.upload.total_size for batch in readers]
+        others = (batch for batch in self.in_hand.values() if not batch.produced)
+        return not all(map(self.waits, readers)) or any(may_overtake(b.job.upload.total_size, sizes) for b in others)
 
     def worked(self, busy_s: float) -> None:
         """A batch took BUSY_S. The shorter they are the more the worker may hold, so that it never waits for us."""

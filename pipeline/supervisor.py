@@ -21,7 +21,7 @@ from pipeline.dispatcher import Sends
 from pipeline.errors import DiskFailing
 from pipeline.inquest import Inquest
 from pipeline.ledger import Ledger, LedgerFull
-from pipeline.messages import BatchClosed, DiskFailed, Finished, Order, Ready, Report, Stop, Unreachable
+from pipeline.messages import BatchClosed, Bound, DiskFailed, Finished, Order, Ready, Report, Stop, Unreachable
 from pipeline.model import (
     BatchState,
     Done,
@@ -230,6 +230,8 @@ class Supervisor:
             self._scheduler.closed(report, now)
         elif isinstance(report, Ready):
             self._scheduler.worker_ready(stage)
+        elif isinstance(report, Bound):
+            self._scheduler.bound(report)
         elif isinstance(report, Unreachable):
             self._places.widen(job.upload for job in (*self._scheduler.jobs.values(), *self._backlog))
             self._workers[stage].kill(WIDENED)

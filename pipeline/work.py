@@ -90,11 +90,12 @@ class Batch:
 
     These are: `places`, reserved in the next queue with `reserved` bytes each; `granted` and `produced`, the batches
     it may close and has closed in this attempt; `not_before`, when a retry is due; `publishes`, set while store has it
-    to publish the job.
+    to publish the job; `bound`, that it needs a program and found another archive's running.
     """
 
     __slots__ = (
         "attempt",
+        "bound",
         "bytes",
         "charges",
         "checkpoint",
@@ -140,6 +141,7 @@ class Batch:
         self.reserved = 0
         self.publishes = False
         self.not_before = 0.0
+        self.bound = False
         self.in_ledger = False
 
     @property

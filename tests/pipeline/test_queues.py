@@ -95,13 +95,25 @@ def test_what_only_points_at_the_upload_holds_no_bytes(numbers: Numbers) -> None
 def test_one_job_fills_three_quarters(batches: int, share: int, numbers: Numbers) -> None:
     queue = Queue(Limits(batches=batches))
     for count in range(share):
-        assert queue.share_left(1)
+        assert queue.share_left(1, 10)
         if count % 2:
             queue.push(numbers.batch(1))
         else:
             queue.reserve(1, 0)
-    assert not queue.share_left(1)
-    assert queue.share_left(2)
+    assert not queue.share_left(1, 10)
+    assert queue.share_left(2, 10)
+
+
+def test_one_job_fills_three_quarters_of_the_bytes_too(numbers: Numbers) -> None:
+    queue = Queue(Limits(batches=16, bytes=100))
+    assert queue.share_left(1, 500)  # its only one may be of any size
+    queue.reserve(1, 30)
+    assert queue.share_left(1, 45)
+    queue.push(numbers.batch(1, 20))
+    assert not queue.share_left(1, 26)
+    assert queue.share_left(1, 25)
+    queue.release(1, 30)
+    assert queue.share_left(1, 55)
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -146,12 +158,12 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(job=st.integers(1, 4), sizes=st.lists(st.integers(0, 50), min_size=1, max_size=3))
     def reserve_and_release(self, job: int, sizes: list[int]) -> None:
-        before = (self.queue.reserved, self.queue.reserved_bytes, self.queue.share_left(job))
+        before = (self.queue.reserved, self.queue.reserved_bytes, self.queue.share_left(job, 20))
         for size in sizes:
             self.queue.reserve(job, size)
         assert self.queue.reserved == before[0] + len(sizes)
         self.queue.release(job, sum(sizes), len(sizes))
-        assert (self.queue.reserved, self.queue.reserved_bytes, self.queue.share_left(job)) == before
+        assert (self.queue.reserved, self.queue.reserved_bytes, self.queue.share_left(job, 20)) == before
 
     @invariant()
     def it_counts_right(self) -> None:

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pipeline import charges
 from pipeline.blackbox import Entry
 from pipeline.charges import Death, Verdict
-from pipeline.config import INCOMING, MIB, BatchSize, Config, Paths
+from pipeline.config import INCOMING, MIB, BatchSize, Command, Config, Extract, Paths
 from pipeline.config import Queue as Limits
 from pipeline.messages import BatchClosed, Bound, Dispatch, Drop, Finished, Grant, Order, Report
 from pipeline.model import (
@@ -348,7 +348,8 @@ class Mill:
             before = [(self.queue(other).used, self.queue(other).used_bytes) for other in StageName]
             excess = self._handle(stage, report)
             for other, (used, size) in zip(StageName, before, strict=True):
-                returns = other is stage and isinstance(report, Finished) and isinstance(report.outcome, Retry)
+                retried = isinstance(report, Finished) and isinstance(report.outcome, Retry)
+                returns = other is stage and (retried or isinstance(report, BatchClosed | Bound))
                 lets_go = other is INTAKE and stage in (INTAKE, STORE)
                 publisher = other is STORE and stage is STORE
                 if not returns and not lets_go:
@@ -1046,3 +1047,69 @@ def test_queues_of_a_new_configuration_hold_from_now_on() -> None:
     one.scheduler.reconfigure(Config(paths=one.config.paths, queue=Limits(batches=5, bytes=64 * MIB)))
     assert one.scheduler.wanted_jobs == 5
     assert all(state.queue.limits.batches == 5 for state in one.scheduler.stages)
+
+
+def ends(mill: Mill) -> list[int]:
+    """The jobs in the order in which they end."""
+    seen: list[int] = []
+    for _ in range(3000):
+        busy = mill.round()
+        seen += [id for id, row in mill.rows.jobs.items() if row.state is JobState.DONE and id not in seen]
+        if not busy and mill.scheduler.idle and not mill.backlog:
+            return seen
+    pytest.fail("work without end")
+
+
+LARGE: Final = Recipe(size=4000 * MIB, parts=(64 * MIB,) * 60)
+
+
+def begin_large(mill: Mill, *others: int) -> None:
+    """The content 0 is being extracted, and OTHERS arrive."""
+    mill.arrive(0, 0, Options())
+    while len(mill.scheduler.stages[EXTRACT].readers) == 0:
+        mill.round()
+    for number, content in enumerate(others, 1):
+        mill.arrive(content, number, Options())
+
+
+@pytest.mark.parametrize("batches", [2, 3, 16])
+def test_a_small_file_is_done_long_before_an_archive_that_came_first(batches: int) -> None:
+    one = mill(LARGE, Recipe(size=SMALL, passes_on=True), batches=batches)
+    begin_large(one, 1)
+    assert ends(one) == [2, 1]
+
+
+def test_large_ones_go_one_after_the_other_and_dont_keep_the_small_waiting() -> None:
+    large = [LARGE, LARGE._replace(size=LARGE.size - 1), LARGE._replace(size=500 * MIB, parts=(64 * MIB,) * 10)]
+    one = mill(*large, *(Recipe(size=SMALL + number, passes_on=True) for number in range(3)))
+    begin_large(one, 1, 2, 3, 4, 5)
+    assert ends(one) == [4, 5, 6, 3, 1, 2]
+
+
+def test_a_third_archive_is_put_back_with_what_it_has_done() -> None:
+    medium = Recipe(size=500 * MIB, parts=(64 * MIB,) * 20)
+    small = Recipe(size=MIB, parts=(64 * MIB,) * 3)
+    one = mill(LARGE, medium, small)
+    begin_large(one, 1, 2)
+    most = 0
+    while not one.scheduler.idle or one.backlog:
+        one.round()
+        most = max(most, len(one.scheduler.stages[EXTRACT].readers))
+    assert most == MAX_OPEN
+    assert states(one) == [JobState.DONE] * 3
+
+
+def test_what_needs_a_program_waits_for_an_archive_whose_program_runs() -> None:
+    one = mill(LARGE._replace(program_at=0), Recipe(size=SMALL, program_at=0), Recipe(size=SMALL + 1, passes_on=True))
+    begin_large(one, 1, 2)
+    assert ends(one) == [3, 1, 2]
+
+
+def test_a_configured_program_is_never_overtaken() -> None:
+    one = mill(LARGE, Recipe(size=SMALL, passes_on=True))
+    command = Command(argv=("unpack",))
+    one.scheduler._dispatcher.config = msgspec.structs.replace(one.config, extract=Extract(command=command))
+    begin_large(one, 1)
+    while not one.scheduler.jobs[1].ended_extract:
+        one.round()
+        assert len(one.scheduler.stages[EXTRACT].in_hand) <= 1

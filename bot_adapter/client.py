@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import os
 from collections.abc import AsyncIterator
@@ -114,7 +115,8 @@ async def connect(client: TelegramClient, telegram: Telegram) -> None:
                 client.session.save()
     except AuthKeyNotFound:
         ended = client._sender._disconnected
-        if ended.done() and not ended.cancelled():
+        done, _ = await asyncio.wait((ended,), timeout=1.0)
+        if done and not ended.cancelled():
             ended.exception()  # the same once more, which asyncio would complain about
         await client.disconnect()
         raise LoginNeeded from None

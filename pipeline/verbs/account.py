@@ -64,6 +64,9 @@ def login(
     Example: stampmill login --qr
     """
     settings = load(config)[0]
+    bot = settings.telegram is not None and bool(settings.telegram.bot_token_file)
+    if anew and not bot and not sys.stdin.isatty():
+        raise NoTerminal  # before the login that is there has been ended
     from bot_adapter import telethon_facts
 
     telethon_facts.check()

@@ -71,7 +71,7 @@ class Daemon:
 
     def run(self) -> None:
         """Runs until a signal ends it. Raises StampmillError where it can't begin, or go on."""
-        with contextlib.ExitStack() as stack:
+        with contextlib.closing(self._notifier), contextlib.ExitStack() as stack:
             self._supervisor = supervisor = stack.enter_context(Supervisor(self._config, self._modules))
             supervisor.start()
             self._reporter = Reporter(supervisor, self._config)
@@ -153,9 +153,10 @@ class Daemon:
         self._reporter.note_ended(ended)
         self._orders.note_ended(ended)
         level = Level.NOTICE if ended.state is JobState.FAILED else Level.INFO
+        state = f"{ended.state}, not all of it" if ended.reason and ended.state is JobState.DONE else str(ended.state)
         reason = f": {ended.reason.text}" if ended.reason else ""
         code = ended.reason.code if ended.reason else ""
-        self._journal.write(level, f"{ended.state}: {ended.job.upload.name}{reason}", job=ended.job.id, reason=code)
+        self._journal.write(level, f"{state}: {ended.job.upload.name}{reason}", job=ended.job.id, reason=code)
 
     def _tell_events(self) -> None:
         told, self._supervisor.scheduler.told = self._supervisor.scheduler.told, []

@@ -32,6 +32,12 @@ class Notifier:
         except OSError:
             pass  # systemd is restarting or busy; it hears the next one
 
+    def close(self) -> None:
+        """Says nothing more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def ready(self) -> None:
         """The daemon works (again, after `reloading`)."""
         self._send("READY=1", f"MAINPID={os.getpid()}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -47,6 +48,7 @@ def test_the_life_of_a_service(systemd: socket.socket) -> None:
     one.reloading()
     one.ready()
     one.stopping()
+    one.close()
     ready, status, alive, reloading, again, stopping = said(systemd)
     assert ready == again == f"READY=1\nMAINPID={os.getpid()}"
     assert (status, alive) == ("STATUS=Working: extract", "WATCHDOG=1")
@@ -67,14 +69,17 @@ def test_the_life_of_a_service(systemd: socket.socket) -> None:
 def test_how_often_the_watchdog_wants_to_be_fed(usec: str, pid: str, seconds: float, systemd: socket.socket) -> None:
     pid = str(os.getpid()) if pid == "ours" else pid
     one, environment = notifier(systemd, WATCHDOG_USEC=usec, WATCHDOG_PID=pid)
+    one.close()
     assert one.watchdog_s == seconds
     assert "WATCHDOG_USEC" not in environment
 
 
 def test_an_abstract_address() -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end, contextlib.ExitStack() as stack:
         end.bind(f"\0stampmill-test-{os.getpid()}")
-        Notifier({"NOTIFY_SOCKET": f"@stampmill-test-{os.getpid()}"}).alive()
+        one = Notifier({"NOTIFY_SOCKET": f"@stampmill-test-{os.getpid()}"})
+        stack.callback(one.close)
+        one.alive()
         assert end.recv(100) == b"WATCHDOG=1"
 
 
@@ -85,6 +90,8 @@ def test_without_systemd_nothing_is_sent(environment: dict[str, str]) -> None:
     one = Notifier(environment)
     one.ready()
     one.stopping()
+    one.close()
+    one.alive()
 
 
 # The journal

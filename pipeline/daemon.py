@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline import __version__, config_file, spool
+from pipeline import __version__, config_file, metrics, spool
 from pipeline.adapter import Adapter
 from pipeline.config import Config
 from pipeline.control import ControlServer
@@ -82,6 +82,8 @@ class Daemon:
             self._inbox = Inbox(self._config.paths.spool, self._journal, self._submit)
             stack.callback(self._inbox.close)
             supervisor.watch(self._inbox.mover.wakes, selectors.EVENT_READ, lambda events: self._inbox.receive())
+            if self._config.metrics.port:
+                stack.callback(metrics.serve(self._config.metrics.port, self._reporter.latest))
             self._plan(supervisor, server)
             if self._config.telegram is not None:
                 self._telegram = Adapter(supervisor, self._config, _ADAPTER, self._orders, self._tell_telegram)

@@ -102,3 +102,7 @@ class NoLedger(StampmillError):
 
 class NoSuchJob(StampmillError):
     """There is no job {job}. `stampmill list` shows those that there are."""
+
+
+class PortTaken(StampmillError):
+    """Metrics can't be served at {address} ({detail}). Choose another metrics.port, or 0 for none."""

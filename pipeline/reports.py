@@ -103,6 +103,7 @@ class Reporter:
         self.inbox_waiting = 0
         self.telegram = ""
         self.telegram_trouble = ""
+        self._latest: Snapshot | None = None
         self._recall()
 
     def _recall(self) -> None:
@@ -127,6 +128,12 @@ class Reporter:
         self._still = {stage.stage: self._stillness.look(stage, now) for stage in snapshot.stages}
         folders = (self.config.paths.state, self.config.paths.library)
         self._free = min(shutil.disk_usage(folder).free for folder in folders)
+
+        self._latest = self.snapshot()
+
+    def latest(self) -> Snapshot:
+        """The snapshot of the last sample, for other threads."""
+        return self._latest or self._supervisor.snapshot()
 
     @staticmethod
     def _running_s(stage: StageSnapshot, now: float) -> float:

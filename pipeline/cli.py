@@ -113,6 +113,7 @@ for _verb in (
     library.trace,
     library.verify,
     library.du,
+    library.report,
     daemon.submit,
     jobs.status,
     jobs.list_jobs,

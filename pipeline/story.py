@@ -124,6 +124,15 @@ def places(db: sqlite3.Connection, id: int) -> JobPlaces:
     return JobPlaces(source=source, path=path, sha256=sha256 or "", result=result, epoch=epoch)
 
 
+def source_of(ledger: Path, id: int) -> str:
+    """Where the job ID came from, `file:<path>#...` or `tg:<chat>:<message>`; empty where LEDGER isn't or doesn't know."""
+    if not ledger.exists():
+        return ""
+    with reading(ledger) as db:
+        row = db.execute("SELECT source FROM job WHERE id = ?", (id,)).fetchone()
+    return str(row[0]) if row else ""
+
+
 def batches(db: sqlite3.Connection, id: int) -> list[BatchLine]:
     """The open batches of the job ID."""
     rows = db.execute(

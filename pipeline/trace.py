@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from pipeline import catalogue, library
+from pipeline import catalogue, library, story
 from pipeline.errors import UsageError
 
 FILE_COLUMN = "_file"  # where files share a table: the member that a row is of
@@ -57,7 +55,7 @@ def trace(root: Path, ledger: Path, table: str, row: int) -> Trace:
         rejected=part.rejected,
         job=manifest.job,
         upload=manifest.upload,
-        source=_source(ledger, manifest.job),
+        source=story.source_of(ledger, manifest.job),
     )
 
 
@@ -97,11 +95,3 @@ def _record(root: Path, file: str, member: str, row: int) -> int:
     path, name = (text.replace("'", "''") for text in (str(root.resolve() / file), member))
     first = f"(SELECT {FILE_COLUMN} FROM read_parquet('{path}') LIMIT {row})"
     return int(catalogue.query(root, f"SELECT count(*) FROM {first} WHERE {FILE_COLUMN} = '{name}'").rows[0][0])
-
-
-def _source(ledger: Path, job: int) -> str:
-    if not ledger.exists():
-        return ""
-    with contextlib.closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        row = db.execute("SELECT source FROM job WHERE id = ?", (job,)).fetchone()
-    return str(row[0]) if row else ""

@@ -260,3 +260,27 @@ def du(into: IntoOption = None, as_json: JsonOption = False, config: ConfigOptio
     for job in sorted(found.jobs, key=lambda job: -(job.tables + job.other))[:_LARGEST]:
         table.add_row(f"job {job.job}", short_size(job.tables + job.other), safe(job.path))
     out().print(table)
+
+
+def report(
+    job: Annotated[int, typer.Argument(help="The job's number.", metavar="JOB", min=1)],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where the page goes; else job-<number>.html here.", metavar="FILE"),
+    ] = None,
+    into: IntoOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write a page of HTML about a job: its files, its tables with what their columns hold, and what was rejected.
+
+    Example: stampmill report 5 --into ~/tables -o orders.html
+    """
+    from pipeline import report as reporting
+    from pipeline import story
+
+    paths = paths_of(into, config)
+    found = reporting.gather(Path(paths.library), job, story.source_of(paths.ledger, job))
+    target = output or Path(f"job-{job}.html")
+    with _opened(target) as file:
+        file.write(reporting.page(found).encode())
+    out().print(safe(target))

@@ -60,6 +60,8 @@ class Lane:
     def __init__(self, sender: MTProtoSender, wire: Wire) -> None:
         self._sender = sender
         self._wire = wire
+        self._ended = sender.disconnected
+        self._ended.add_done_callback(_retrieve)
         self._out: dict[int, _Asked] = {}
         self._next = 0
         self.load = 0  # pieces that whoever shares it out has given it
@@ -85,7 +87,8 @@ class Lane:
         number, self._next = self._next, self._next + 1
         self._out[number] = asked = _Asked(future, loop.time())
         try:
-            await asyncio.wait((future,))
+            # What is asked while Telethon is noticing that the connection is lost stays in its queue for ever.
+            await asyncio.wait((future, self._ended), return_when=asyncio.FIRST_COMPLETED)
         finally:
             del self._out[number]
             self.idle_since = loop.time()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from pipeline import config_file
-from pipeline.config import Config
-from pipeline.errors import ExitCode, UsageError
+from pipeline.errors import ConfigInvalid, ExitCode
 from pipeline.verbs.common import ConfigOption, JsonOption, load, out, print_json, safe, say
+
+if TYPE_CHECKING:
+    from pipeline.doctor import Check
 
 config = typer.Typer(help="The configuration file.", no_args_is_help=True)
 
@@ -44,16 +46,6 @@ def check(as_json: JsonOption = False, config: ConfigOption = None) -> None:
         raise typer.Exit(ExitCode.CONFIG_INVALID)
 
 
-def _config_of(into: Path | None, config: Path | None) -> Config:
-    if into is not None and config is not None:
-        raise UsageError(problem="--into is for `process` runs and --config for the daemon; give one of them.")
-    if into is not None:
-        from pipeline.process import config_for
-
-        return config_for(into)
-    return load(config)[0]
-
-
 def doctor(
     into: Annotated[Path | None, typer.Option("--into", help="The library whose `process` runs are meant.")] = None,
     as_json: JsonOption = False,
@@ -65,7 +57,7 @@ def doctor(
     """
     from pipeline import doctor as examiner
 
-    checks = examiner.examine(_config_of(into, config))
+    checks = _of_runs(into) if into is not None else _of_service(config)
     if as_json:
         print_json(checks)
     else:
@@ -76,3 +68,23 @@ def doctor(
                 out().print(f"      {safe(check.mend)}")
     if any(check.level is examiner.Level.FAIL for check in checks):
         raise typer.Exit(ExitCode.FAILURE)
+
+
+def _of_runs(into: Path) -> list[Check]:
+    from pipeline import doctor as examiner
+    from pipeline.process import config_for
+
+    return examiner.examine(config_for(into))
+
+
+def _of_service(path: Path | None) -> list[Check]:
+    """The checks of the daemon; where its configuration can't be used, of that alone."""
+    from pipeline import doctor as examiner
+    from pipeline import doctor_service
+
+    try:
+        loaded, file = load(path)
+    except ConfigInvalid as error:
+        mend = f"stampmill config check{f' --config {path}' if path else ''}"
+        return [examiner.Check(what="configuration", level=examiner.Level.FAIL, found=error.message, mend=mend)]
+    return [*examiner.examine(loaded), *doctor_service.examine(loaded, file)]

@@ -28,6 +28,7 @@ from pipeline.config import Config
 from pipeline.messages import (
     MAX_DATAGRAM_BYTES,
     BatchClosed,
+    Bound,
     DiskFailed,
     Dispatch,
     Drop,
@@ -42,6 +43,7 @@ from pipeline.messages import (
 )
 from pipeline.model import Closed, Code, Outcome, Reason, Reject, Retry, Stage, StageName, Task
 from pipeline.sandbox import Confinement
+from pipeline.turns import may_overtake
 
 _SHORT_S: Final = 0.001  # of work; a longer batch is reported at once
 _SHORT_BYTES: Final = 256 * 1024  # of a batch and its upload, that make for short work
@@ -71,6 +73,8 @@ class WorkerDesk:
         self.progress = black_box.progress
         self._locks = [lock]
         self._mark = process_tools.stage_mark(config.paths.state, stage.title)
+        self.program: tuple[Turn, tools.Tool] | None = None  # the last that was started, and in whose turn
+        self.takes_turns = stage is StageName.EXTRACT and config.extract.command is None
 
     def start_tool(
         self,
@@ -100,18 +104,77 @@ class WorkerDesk:
             os.close(descriptor)
 
 
+class _ProgramRuns(BaseException):
+    """A program is wanted while one of an archive that was set aside is running. No stage catches this."""
+
+
+class Turn:
+    """The model.Desk of one archive among those that extract reads in turns: what its threads tell while it is set aside
+    is kept until it goes on, and no second program is started."""
+
+    def __init__(self, desk: WorkerDesk) -> None:
+        self.work, self.library, self.alone = desk.work, desk.library, desk.alone
+        self._desk = desk
+        self._at = (-1, 0)
+        self._is_set_aside = False
+
+    def progress(self, member: int, done_bytes: int) -> None:
+        """Notes how far it is."""
+        self._at = (member, done_bytes)
+        if not self._is_set_aside:
+            self._desk.progress(member, done_bytes)
+
+    def set_aside(self) -> None:
+        """Another goes on."""
+        self._is_set_aside = True
+
+    def go_on(self) -> None:
+        """It is its turn again."""
+        self._is_set_aside = False
+        self._desk.progress(*self._at)
+
+    def start_tool(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        stdin: int | IO[bytes] | None = None,
+        merge_output: bool = False,
+    ) -> tools.Tool:
+        """As WorkerDesk does, unless one of another archive runs."""
+        program = self._desk.program
+        if program is not None and program[0] is not self and program[1].returncode is None:
+            raise _ProgramRuns
+        tool = self._desk.start_tool(argv, cwd=cwd, stdin=stdin, merge_output=merge_output)
+        self._desk.program = (self, tool)
+        return tool
+
+
 class _Running:
-    """The batch being worked on."""
+    """A batch that has been begun. Only of extract's can there be several, of which one has its turn."""
 
-    __slots__ = ("closed", "generator", "granted", "started_at", "task", "unreported_s")
+    __slots__ = ("closed", "generator", "granted", "started_at", "task", "turn", "unreported_s", "used_s")
 
-    def __init__(self, task: Task, granted: int, generator: Generator[Closed, None, Outcome]) -> None:
+    def __init__(
+        self, task: Task, granted: int, generator: Generator[Closed, None, Outcome], turn: Turn | None
+    ) -> None:
         self.task = task
         self.granted = granted
         self.generator = generator
+        self.turn = turn
         self.closed = 0
         self.started_at = time.time()
         self.unreported_s = 0.0  # working time since the last report
+        self.used_s = 0.0  # working time, for who has had less to come next
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it may close a further batch."""
+        return self.closed < self.granted
+
+    def is_meant(self, order: Grant | Drop) -> bool:
+        """Whether ORDER is about it."""
+        return (self.task.batch, self.task.attempt) == (order.batch, order.attempt)
 
 
 class WorkerLoop:
@@ -127,7 +190,9 @@ class WorkerLoop:
         self._confinement = confinement
         self._is_leaving = False  # another worker, with other rights, is to take over
         self._waiting: deque[Dispatch] = deque()
-        self._running: _Running | None = None
+        self._open: list[_Running] = []
+        self._shown: _Running | None = None  # of these, the one that had the last turn
+        self._turn_s = self._between_s = 0.0  # an archive's last turn, and what others have worked since
         self._reports: list[Report] = []
         self._oldest_report = 0.0
         self._stopping = False
@@ -139,27 +204,63 @@ class WorkerLoop:
         from its committed checkpoint, and what was prefetched is queued again.
         """
         while not self._stopping:
-            if self._running is None and self._waiting and not self._is_leaving:
-                self._begin(self._waiting.popleft())
-            if self._running is not None and self._running.closed < self._running.granted:
-                self._step(self._running)
-            else:
-                self._flush()
-                self._receive(block=True)
+            running = self._next()
+            if running is not None:
+                self._step(running)
+                continue
+            if self._open and self._shown not in self._open:
+                self._show(self._open[0])  # whoever watches sees that it waits
+            self._flush()
+            self._receive(block=True)
         self._flush()
 
-    def _begin(self, dispatch: Dispatch) -> None:
+    def _next(self) -> _Running | None:
+        """Who has the next turn. Where archives are open those that may overtake them get as much time as they do."""
+        if not self._open:
+            return self._begin(self._waiting.popleft()) if self._waiting and not self._is_leaving else None
+        ready = [one for one in self._open if one.may_go_on]
+        if not ready or self._between_s <= self._turn_s:
+            overtaker = self._overtaker()
+            if overtaker is not None:
+                return self._begin(overtaker)
+        return min(ready, key=lambda one: one.used_s, default=None)
+
+    def _overtaker(self) -> Dispatch | None:
+        if self._is_leaving or not self._desk.takes_turns:
+            return None
+        sizes = [one.task.upload.total_size for one in self._open]
+        for dispatch in self._waiting:
+            if may_overtake(dispatch.task.upload.total_size, sizes):
+                self._waiting.remove(dispatch)
+                return dispatch
+        return None
+
+    def _show(self, running: _Running) -> None:
+        """RUNNING has the turn, for whoever looks at the black box."""
+        if self._shown is not None and self._shown.turn is not None:
+            self._shown.turn.set_aside()
+        self._shown = running
+        self._black_box.begin(running.task.batch, running.task.attempt, running.started_at)
+        if running.turn is not None:
+            running.turn.go_on()
+
+    def _begin(self, dispatch: Dispatch) -> _Running | None:
         task = dispatch.task
         if not self._confinement.reaches(task.upload):
             self._is_leaving = True
             self._black_box.end()
             self._report(Unreachable(task.batch, task.attempt), time.perf_counter())
-            return
-        self._running = _Running(task, dispatch.granted, self._stage.run(task, self._desk))
-        self._black_box.begin(task.batch, task.attempt, self._running.started_at)
+            return None
+        turn = Turn(self._desk) if self._desk.takes_turns else None
+        running = _Running(task, dispatch.granted, self._stage.run(task, turn or self._desk), turn)
+        running.used_s = min((one.used_s for one in self._open), default=0.0)
+        self._open.append(running)
+        return running
 
     def _step(self, running: _Running) -> None:
         """Works until the batch closes one or ends. What escapes is our bug, or the disk's."""
+        if self._shown is not running:
+            self._show(running)
         begun = time.perf_counter()
         closed, outcome, trouble = None, None, ""
         try:
@@ -168,18 +269,30 @@ class WorkerLoop:
             outcome = cast(Outcome, end.value)
         except OSError as error:
             outcome, trouble = self._os_error(error)
+        except _ProgramRuns:
+            self._open.remove(running)
+            self._report(Bound(running.task.batch, running.task.attempt), time.perf_counter())
+            return
         except MemoryError:
             raise  # a death like any other: charged, and singled out if it comes again
         except Exception as error:  # noqa: BLE001 - whatever it is, it's recorded and the others go on
             outcome, trouble = _bug(error, traceback.format_exc())
         ended = time.perf_counter()
         running.unreported_s += ended - begun
+        self._account(running, ended - begun, goes_on=closed is not None)
         if outcome is not None:
             self._finish(running, outcome, trouble, ended)
         elif closed is not None:
             running.closed += 1
             self._report_closed(running, closed)
             self._receive(block=False)
+
+    def _account(self, running: _Running, took_s: float, *, goes_on: bool) -> None:
+        running.used_s += took_s
+        if goes_on or running.closed:
+            self._turn_s, self._between_s = took_s, 0.0
+        else:
+            self._between_s += took_s
 
     def _report_closed(self, running: _Running, closed: Closed) -> None:
         task, busy_s = running.task, running.unreported_s
@@ -190,12 +303,13 @@ class WorkerLoop:
 
     def _finish(self, running: _Running, outcome: Outcome, trouble: str, now: float) -> None:
         """Reports the end, and looks for new orders; a few very short batches are reported together."""
-        self._running = None
+        self._open.remove(running)
         task, busy_s = running.task, running.unreported_s
         trouble = trouble[-_MAX_TROUBLE:]
         self._report(Finished(task.batch, task.attempt, outcome, running.started_at, busy_s, trouble), now)
-        if busy_s > _SHORT_S or now - self._oldest_report > _FLUSH_S or not self._next_is_short():
+        if busy_s > _SHORT_S or now - self._oldest_report > _FLUSH_S or self._open or not self._next_is_short():
             self._black_box.end()
+            self._shown = None
             self._flush()
             self._receive(block=False)
 
@@ -244,8 +358,7 @@ class WorkerLoop:
         if isinstance(order, Dispatch):
             self._waiting.append(order)
         elif isinstance(order, Grant):
-            running = self._running
-            if running is not None and (running.task.batch, running.task.attempt) == (order.batch, order.attempt):
+            for running in filter(lambda one: one.is_meant(order), self._open):
                 running.granted = max(running.granted, order.granted)
         elif isinstance(order, Drop):
             self._drop(order)
@@ -253,12 +366,13 @@ class WorkerLoop:
             self._stopping = True
 
     def _drop(self, order: Drop) -> None:
-        wanted = (order.batch, order.attempt)
-        running = self._running
-        if running is not None and (running.task.batch, running.task.attempt) == wanted:
+        for running in [one for one in self._open if one.is_meant(order)]:
             running.generator.close()
-            self._running = None
-            self._black_box.end()
+            self._open.remove(running)
+            if self._shown is running:
+                self._shown = None
+                self._black_box.end()
+        wanted = (order.batch, order.attempt)
         self._waiting = deque(one for one in self._waiting if (one.task.batch, one.task.attempt) != wanted)
 
 

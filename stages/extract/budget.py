@@ -44,6 +44,7 @@ class Budget:
         self._next_look = 0.0
         self.tools: set[int] = set()  # processes that work for this job
         self._wall, self._cpu = time.monotonic(), self._cpu_s()
+        self._paused = False
 
     def spend(self, size: int) -> None:
         """Notes SIZE bytes produced. Raises Stop when that was too much."""
@@ -81,10 +82,12 @@ class Budget:
     def pause(self) -> None:
         """Stops the clocks."""
         self.spent.wall_s, self.spent.cpu_s = self._clocks()
+        self._paused = True  # threads that read ahead may still ask
 
     def resume(self) -> None:
         """Starts the clocks again after `pause`."""
         self._wall, self._cpu = time.monotonic(), self._cpu_s()
+        self._paused = False
 
     def mark(self) -> Spent:
         """What has been spent up to now."""
@@ -103,6 +106,8 @@ class Budget:
             raise Stop(reasons.cpu(cpu_s, self.limits.max_cpu_s))
 
     def _clocks(self) -> tuple[float, float]:
+        if self._paused:
+            return self.spent.wall_s, self.spent.cpu_s
         return (
             self.spent.wall_s + time.monotonic() - self._wall,
             self.spent.cpu_s + self._cpu_s() - self._cpu,

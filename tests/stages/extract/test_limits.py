@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import Extract
 from pipeline.model import Reject
+from stages.extract.budget import Budget, Spent
+from stages.extract.protocol import Stop
 from tests.stages.extract.archives import make_tar, make_zip, rows, saved
 from tests.stages.extract.conftest import Job, Runner
 
@@ -107,3 +110,20 @@ def test_a_size_that_lies_is_not_believed(run: Runner, tmp_path: Path) -> None:
     job = run(saved(tmp_path, "x.zip", bytes(data)))
     assert job.bad() == {"x.zip!/a": "corrupt"}
     assert zipfile.ZipFile(io.BytesIO(bytes(data))).getinfo("a").file_size == 10
+
+
+def test_the_clocks_stand_still_while_another_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    budget = Budget(Extract(max_wall_s=10.0), 1, Spent())
+    clock[0] = 6.0
+    budget.pause()
+    clock[0] = 100.0
+    budget.check_time()  # as a thread does that reads ahead
+    budget.resume()
+    clock[0] = 103.0
+    budget.check_time()
+    assert budget.mark().wall_s == 9.0
+    clock[0] = 105.0
+    with pytest.raises(Stop):
+        budget.check_time()

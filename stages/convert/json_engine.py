@@ -13,7 +13,10 @@ import polars as pl
 
 from stages.convert import json_marks
 from stages.convert.columns import fit
+from stages.convert.json_marks import Tokens
 from stages.convert.shapes import TIMES, Shape
+
+Columns = dict[str, pl.Series]
 
 _PER_BATCH = 16 * 1024  # records that one thread of the engine takes at once
 _EXACT = float(2**53)  # whole numbers from here on may be another one as a double
@@ -44,12 +47,18 @@ class Engine:
         self._errors = duckdb.Error
         self._lock = threading.Lock()
         self._connection = duckdb.connect(config={"threads": 2, "memory_limit": "512MB"})
+        self._connection.execute("SET produce_arrow_string_view = true")  # as Polars holds them: no copy
 
-    def read(self, texts: Texts, shapes: dict[str, Shape]) -> dict[str, pl.Series] | None:
-        """The columns of TEXTS, which are valid; None where they aren't all objects of SHAPES."""
-        if not shapes or not all(map(_is_plain, shapes.values())) or json_marks.may_be_inexact(texts.data):
+    def read(
+        self, texts: Texts, shapes: dict[str, Shape], tokens: Tokens | None = None, *, is_proven: bool = True
+    ) -> Columns | None:
+        """The columns of TEXTS, whose TOKENS may be known; None where they aren't all objects of SHAPES, or, unless
+        that IS_PROVEN, perhaps not valid."""
+        if not shapes or not all(map(_is_plain, shapes.values())):
             return None
-        tokens = json_marks.count_tokens(texts.data)
+        tokens = tokens or json_marks.count_tokens(texts.data)
+        if not tokens.is_sure:
+            return None
         table = self._query(texts, shapes)
         if table is None or table.num_rows != texts.count:
             return None
@@ -57,7 +66,7 @@ class Engine:
         found.objects = texts.count  # each record is one
         for column, shape in zip(table.columns, shapes.values(), strict=True):
             found.take_fields(column, shape)
-        if not found.accounts_for(tokens):
+        if not found.accounts_for(tokens) or not (is_proven or found.accounts_for_commas(tokens)):
             return None
         return _columns(table, shapes)
 
@@ -112,7 +121,7 @@ class _Found:
 
     def __init__(self) -> None:
         self.objects = self.lists = self.fields = self.strings = self.booleans = self.nulls_in_lists = 0
-        self.fractions = 0
+        self.items = self.filled_lists = self.fractions = 0
         self.largest = 0.0
 
     def take_fields(self, column: Any, shape: Shape) -> None:
@@ -130,6 +139,10 @@ class _Found:
         elif shape.items is not None:
             self.lists += len(array) - array.null_count
             items = array.flatten()
+            self.items += len(items)
+            self.filled_lists += int(
+                np.count_nonzero(array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+            )
             self.nulls_in_lists += items.null_count
             self._take(items, shape.items)
         elif name == "boolean":
@@ -141,22 +154,27 @@ class _Found:
         elif name != "integer":
             self.strings += len(array) - array.null_count
 
-    def accounts_for(self, tokens: json_marks.Tokens) -> bool:
+    def accounts_for(self, tokens: Tokens) -> bool:
         """Whether every object, list, key, string, word and fraction counted is in the columns as what it is. (A key
-        that was never seen before shows unless all of its values are null.)"""
+        that was never seen before shows unless all of its values are null.) NaN isn't accounted for."""
         if tokens.objects != self.objects or tokens.lists != self.lists:
             return False
         if tokens.colons != self.fields + tokens.nulls - self.nulls_in_lists:
             return False
         if tokens.strings != tokens.colons + self.strings or tokens.booleans != self.booleans:
             return False
-        if self.largest >= _EXACT or not tokens.is_sure:
+        if self.largest >= _EXACT:
             return False
         return self.fractions == tokens.fractions - tokens.whole_fractions
 
+    def accounts_for_commas(self, tokens: Tokens) -> bool:
+        """Whether there's a comma between two keys or items, and no other: before a closing bracket the engine forgives
+        one. Objects without a key can't be told from that."""
+        return tokens.commas == tokens.colons - tokens.objects + self.items - self.filled_lists
 
-def _columns(table: Any, shapes: dict[str, Shape]) -> dict[str, pl.Series] | None:
-    columns: dict[str, pl.Series] = {}
+
+def _columns(table: Any, shapes: dict[str, Shape]) -> Columns | None:
+    columns: Columns = {}
     frame = pl.DataFrame(pl.from_arrow(table))
     for (key, shape), column in zip(shapes.items(), frame.get_columns(), strict=True):
         typed = fit(column, shape.kind) if shape.kind.name in TIMES else column

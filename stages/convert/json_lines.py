@@ -9,14 +9,17 @@ import numpy as np
 
 from stages.convert import encoding, reasons
 from stages.convert.account import RejectedRecord
+from stages.convert.ahead import ahead
+from stages.convert.counter import Positions
 from stages.convert.encoding import Chunk, Encoding, Lines
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.json_engine import Texts
+from stages.convert.json_marks import Tokens, count_tokens
 from stages.convert.json_rows import NOT_JSON, RowBlock, RowTable, decode, joined
 from stages.convert.source import Source
 from stages.handover import TablePart
 
-CHUNK = 16 * 1024 * 1024
+CHUNK = 8 * 1024 * 1024
 _SUFFIXES = (".ndjson", ".jsonl", ".ldjson", ".jsonlines")
 _valid = msgspec.json.Decoder(msgspec.Raw)
 
@@ -51,7 +54,11 @@ class JsonLines:
 
 
 def _read(source: Source, found: Encoding, bench: Bench) -> TablePart | None:
-    return RowTable(lambda: _blocks(source, found, bench), bench).read({"encoding": found.codec})
+    def blocks() -> Iterator[RowBlock]:
+        return _blocks(source, found, bench)
+
+    is_large = source.length > 2 * CHUNK
+    return RowTable((lambda: ahead(blocks)) if is_large else blocks, bench).read({"encoding": found.codec})
 
 
 def _is_object(line: bytes) -> bool:
@@ -82,16 +89,19 @@ def _block(chunk: Chunk) -> RowBlock:
         return RowBlock(blank=len(blanks))
     bounds = np.append(lines, len(text))
     bounds[0] = 0  # blank lines are blanks around a text
-    block = _validated(chunk, Texts(text, bounds), lines)
-    block.blank = len(blanks)
-    return block
+    texts, tokens = Texts(text, bounds), count_tokens(text)
+
+    def proof() -> RowBlock:
+        return _validated(chunk, texts, tokens, lines, len(blanks))
+
+    return RowBlock(texts=texts, tokens=tokens, proof=proof, blank=len(blanks))
 
 
-def _validated(chunk: Chunk, texts: Texts, starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> RowBlock:
+def _validated(chunk: Chunk, texts: Texts, tokens: Tokens, starts: Positions, blank: int) -> RowBlock:
     """TEXTS, which are lines that start at STARTS, as they are if each is valid, else those that are."""
     try:
         if len(_valid.decode_lines(texts.data)) == texts.count:
-            return RowBlock(texts=texts)
+            return RowBlock(texts=texts, tokens=tokens, blank=blank)
     except NOT_JSON:
         pass
     lines = Lines(chunk)
@@ -109,4 +119,4 @@ def _validated(chunk: Chunk, texts: Texts, starts: np.ndarray[tuple[int], np.dty
             why = str(error).removeprefix("JSON is malformed: ")
             reason = f"malformed: not JSON ({why})"
             rejects.append(RejectedRecord(line=number, byte=byte, reason=reason, raw=lines.raw(start, end)))
-    return RowBlock(texts=joined(good) if good else None, rejects=rejects)
+    return RowBlock(texts=joined(good) if good else None, rejects=rejects, blank=blank)

@@ -18,13 +18,14 @@ _MOST_EXPONENTS = 20_000  # in a block; each is looked at by itself
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """How many of each stand outside strings: objects, lists, colons (keys), string ends, true or false, null; numbers
-    with a point or an exponent, and those of them that end in a point and zeros. `is_sure` is False where there is too
-    much to count."""
+    """How many of each stand outside strings: objects, lists, colons (keys), commas, string ends, true or false, null;
+    numbers with a point or an exponent, and those of them that end in a point and zeros. `is_sure` is False where there
+    is too much to count, or a number with more digits than a double holds."""
 
     objects: int
     lists: int
     colons: int
+    commas: int
     strings: int
     booleans: int
     nulls: int
@@ -34,7 +35,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 def count_tokens(data: bytes) -> Tokens:
-    """The tokens of DATA, which is valid JSON texts one after another."""
+    """The tokens of DATA, which is JSON texts one after another."""
     array = np.frombuffer(data, np.uint8)
     escapes = bits(array, 0x5C)
     if (escapes & after(escapes)).any():  # which of many in a row escapes is for a slower way to tell
@@ -44,7 +45,8 @@ def count_tokens(data: bytes) -> Tokens:
     outside = ~parity(quotes)
     booleans = _size(bits_where(array, lambda part: (part == ord("t")) | (part == ord("f"))) & outside)
     exponents = bits_where(array, lambda part: (part | 0x20) == ord("e")) & outside
-    points = positions(bits(array, ord(".")) & outside, len(array))
+    dots = bits(array, ord(".")) & outside
+    points = positions(dots, len(array)) if dots.any() else np.zeros(0, np.int64)
     has_exponents = _size(exponents) != booleans  # both words have one e
     is_sure = not has_exponents or _size(exponents) - booleans <= _MOST_EXPONENTS
     bare = _bare_exponents(array, positions(exponents, len(array))) if has_exponents and is_sure else 0
@@ -52,12 +54,13 @@ def count_tokens(data: bytes) -> Tokens:
         objects=_size(bits(array, ord("{")) & outside),
         lists=_size(bits(array, ord("[")) & outside),
         colons=_size(bits(array, ord(":")) & outside),
+        commas=_size(bits(array, ord(",")) & outside),
         strings=_size(quotes) // 2,
         booleans=booleans,
         nulls=_size(bits(array, ord("n")) & outside),
         fractions=len(points) + bare,
         whole_fractions=_whole(array, points),
-        is_sure=is_sure,
+        is_sure=is_sure and not may_be_inexact(data),
     )
 
 

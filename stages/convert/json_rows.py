@@ -14,7 +14,8 @@ from stages.convert import reasons
 from stages.convert.account import RejectedRecord
 from stages.convert.family import Bench, Refused
 from stages.convert.header import unique_names
-from stages.convert.json_engine import Texts, engine
+from stages.convert.json_engine import Columns, Texts, engine
+from stages.convert.json_marks import Tokens
 from stages.convert.shapes import NOTHING, Shape, column, exact_number, shape_of, sql
 from stages.handover import TablePart
 
@@ -26,9 +27,12 @@ NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 
 class RowBlock(msgspec.Struct):
-    """Some records: `texts`, each valid, or `values`; and what was rejected."""
+    """Some records: `texts`, each valid, or `values`; and what was rejected. Texts with a `proof` are valid if the
+    engine accounts for all of their `tokens`, else the proof tells which of them are."""
 
     texts: Texts | None = None
+    tokens: Tokens | None = None
+    proof: Callable[[], RowBlock] | None = None
     values: list[Any] = []
     rejects: list[RejectedRecord] = []
     blank: int = 0
@@ -75,6 +79,7 @@ class RowTable:
         self._is_text_only = bench.is_text_only
         self._most_columns = bench.limits.max_columns
         self._shapes: dict[str, Shape] = {}
+        self._wants_proof = False  # the engine accounts for such texts only once they are proven
 
     def read(self, facts: dict[str, Any], counted: int | None = None) -> TablePart | None:
         """The table, or None where there's no record. COUNTED is how many the source itself says there are."""
@@ -98,6 +103,11 @@ class RowTable:
         read = blank = 0
         is_writing = True
         for block in self._blocks():
+            frame = self._by_engine(block) if block.proof is None or not self._wants_proof else None
+            if frame is None and block.proof is not None:
+                block = block.proof()  # noqa: PLW2901 - the same records, each looked at
+                frame = self._by_engine(block)
+                self._wants_proof = frame is not None and not block.rejects
             read += block.rows + len(block.rejects)
             blank += block.blank
             self._sheet.repaired += block.repaired
@@ -105,23 +115,28 @@ class RowTable:
                 self._sheet.reject(reject)
             if not block.rows:
                 continue
-            frame = self._frame(block)
+            frame = frame if frame is not None else self._by_value(block)
             written = written if written is not None else dict(self._shapes)
             is_writing = is_writing and written == self._shapes
             if is_writing:
                 self._sheet.write(frame)
         return written or {}, read, blank
 
-    def _frame(self, block: RowBlock) -> pl.DataFrame:
-        """BLOCK's rows, by the engine where the known shape holds them, else value by value."""
-        if block.texts is not None and not self._is_text_only:
-            if not self._shapes:
-                step = max(1, block.texts.count // _SAMPLE)
-                self._learn([decode(block.texts[index]) for index in range(0, block.texts.count, step)])
-            found = engine().read(block.texts, self._shapes)
-            if found is not None:
-                names = unique_names(list(found))
-                return pl.DataFrame([series.alias(name) for name, series in zip(names, found.values(), strict=True)])
+    def _by_engine(self, block: RowBlock) -> pl.DataFrame | None:
+        """BLOCK's rows if it's texts that the known shape holds, or one that a few of them suggest."""
+        texts = block.texts
+        if texts is None or self._is_text_only:
+            return None
+        if not self._shapes:
+            step = max(1, texts.count // _SAMPLE)
+            try:
+                self._learn([decode(texts[index]) for index in range(0, texts.count, step)])
+            except NOT_JSON:
+                return None
+        found = engine().read(texts, self._shapes, block.tokens, is_proven=block.proof is None)
+        return _framed(found) if found is not None else None
+
+    def _by_value(self, block: RowBlock) -> pl.DataFrame:
         values = block.values
         if block.texts is not None:
             values = [decode(block.texts[index]) for index in range(block.texts.count)]
@@ -154,3 +169,8 @@ class RowTable:
                 for name, (key, shape) in zip(names, self._shapes.items(), strict=True)
             ]
         )
+
+
+def _framed(columns: Columns) -> pl.DataFrame:
+    names = unique_names(list(columns))
+    return pl.DataFrame([series.alias(name) for name, series in zip(names, columns.values(), strict=True)])

@@ -14,6 +14,9 @@ import numpy as np
 from stages.convert.counter import Bits, Bytes, Positions, after, before, bits, bits_where, parity, positions
 
 _LONG = re.compile(rb"[:,\[]\s*-?(?=[0-9.]{17})[0-9]+\.[0-9]")
+_COUNTED = "{[:,tfneE"
+_CODES = tuple(map(ord, _COUNTED))
+_STRIP = 64 * 1024
 _MOST_EXPONENTS = 20_000  # in a block; each is looked at by itself
 
 
@@ -43,29 +46,42 @@ def count_tokens(data: bytes) -> Tokens:
         escapes = bits(array, 0x5C)
     quotes = bits(array, 0x22) & ~after(escapes)
     outside = ~parity(quotes)
-    booleans = _size(bits_where(array, lambda part: (part == ord("t")) | (part == ord("f"))) & outside)
-    exponents = bits_where(array, lambda part: (part | 0x20) == ord("e")) & outside
-    dots = bits(array, ord(".")) & outside
-    points = positions(dots, len(array)) if dots.any() else np.zeros(0, np.int64)
-    has_exponents = _size(exponents) != booleans  # both words have one e
-    is_sure = not has_exponents or _size(exponents) - booleans <= _MOST_EXPONENTS
-    bare = _bare_exponents(array, positions(exponents, len(array))) if has_exponents and is_sure else 0
+    counts, points = _count_outside(array, outside)
+    booleans = counts["t"] + counts["f"]
+    exponents = counts["e"] + counts["E"]
+    is_sure = exponents - booleans <= _MOST_EXPONENTS  # both words have one e
+    bare = 0
+    if is_sure and exponents != booleans:
+        found = bits_where(array, lambda part: (part | 0x20) == ord("e")) & outside
+        bare = _bare_exponents(array, positions(found, len(array)))
     return Tokens(
-        objects=_size(bits(array, ord("{")) & outside),
-        lists=_size(bits(array, ord("[")) & outside),
-        colons=_size(bits(array, ord(":")) & outside),
-        commas=_size(bits(array, ord(",")) & outside),
-        strings=_size(quotes) // 2,
+        objects=counts["{"],
+        lists=counts["["],
+        colons=counts[":"],
+        commas=counts[","],
+        strings=int(np.bitwise_count(quotes).sum()) // 2,
         booleans=booleans,
-        nulls=_size(bits(array, ord("n")) & outside),
+        nulls=counts["n"],
         fractions=len(points) + bare,
         whole_fractions=_whole(array, points),
         is_sure=is_sure and not may_be_inexact(data),
     )
 
 
-def _size(found: Bits) -> int:
-    return int(np.bitwise_count(found).sum())
+def _count_outside(array: Bytes, outside: Bits) -> tuple[dict[str, int], Positions]:
+    """How often each of _COUNTED stands OUTSIDE of strings, and where points do; strip by strip, to stay in the
+    cache."""
+    counts = [0] * len(_COUNTED)
+    points = []
+    for start in range(0, array.size, _STRIP):
+        strip = array[start : start + _STRIP]
+        mask = outside[start // 64 : start // 64 + _STRIP // 64 + 1].view(np.uint8)
+        strip = strip * np.unpackbits(mask, bitorder="little", count=strip.size)
+        for index, byte in enumerate(_CODES):
+            counts[index] += int(np.count_nonzero(strip == byte))
+        points.append(np.flatnonzero(strip == 0x2E) + start)
+    found = np.concatenate(points) if points else np.zeros(0, np.int64)
+    return dict(zip(_COUNTED, counts, strict=True)), found
 
 
 def _bare_exponents(array: Bytes, found: Positions) -> int:

@@ -15,7 +15,6 @@ import typer
 from pipeline import catalogue, config_file, export
 from pipeline.config import Config, Paths
 from pipeline.errors import ExitCode, UsageError
-from pipeline.process import config_for
 from pipeline.units import short_size
 from pipeline.verbs.common import ConfigOption, JsonOption, load, out, print_json, safe, say
 
@@ -42,6 +41,8 @@ class TableLine(msgspec.Struct, frozen=True, kw_only=True):
 
 def paths_of(into: Path | None, config: Path | None) -> Paths:
     """The library INTO and its state, or those of the daemon's CONFIG. Raises UsageError where there is no library."""
+    from pipeline.process import config_for  # with all of the machine behind it, which most verbs do without
+
     paths = (config_for(into) if into else _loaded(config)).paths
     if not Path(paths.library).is_dir():
         raise UsageError(problem=f"There is no library at {paths.library}.")

@@ -171,6 +171,28 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0  # 9464 is usual; 0: none are served
 
 
+class Postgres(msgspec.Struct, frozen=True, kw_only=True):
+    """A PostgreSQL database that each job's tables are loaded into too, in one transaction a job."""
+
+    uri_file: Folder = ""  # holds the URI, postgresql://...; empty: the service's credential postgres_uri
+    schema: str = "stampmill"  # the schema; it must be this library's alone
+
+
+class Objects(msgspec.Struct, frozen=True, kw_only=True):
+    """An object store that each job's folder is copied to too, its manifest last."""
+
+    url: str  # such as s3://bucket/prefix, in fsspec's words
+    options_file: Folder = ""  # JSON: key, secret, endpoint_url, ...; empty: the service's credential objects_options
+
+
+class Targets(msgspec.Struct, frozen=True, kw_only=True):
+    """Where published jobs go beside the library. A job is done once it is in all of them."""
+
+    postgres: Postgres | None = None  # a database
+    objects: Objects | None = None  # an object store
+    retry_s: Seconds = 30.0  # between two tries, where one of them can't take anything
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set."""
 
@@ -185,6 +207,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     retention: Retention = Retention()
     log: Log = Log()
     metrics: Metrics = Metrics()
+    targets: Targets = Targets()
     telegram: Telegram | None = None  # none: uploads come from the inbox and from `submit` alone
     stop_timeout_s: Seconds = 30.0  # what running batches may take to finish when the daemon is told to stop
 

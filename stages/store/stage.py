@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import shutil
@@ -11,13 +12,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipeline.config import Config
-from pipeline.model import Closed, Code, Desk, Done, Outcome, Published, Reason, Reject, Task, Upload
+from pipeline.config import Config, Targets
+from pipeline.model import Closed, Code, Desk, Done, Outcome, Published, Reason, Reject, Retry, Task, Upload
 from stages.handover import Results, unpack
 from stages.store import files, manifest
 from stages.store.incoming import Incoming, without_crashed
 from stages.store.names import job_folder
 from stages.store.syncer import Syncer
+from stages.store.targets import PublishedJob, TargetDown, TargetRefuses, chosen
 from stages.store.tree import Builder
 
 INLINE_BYTES = 16 * 1024  # a longer list of tables goes by a file
@@ -31,7 +33,7 @@ _CHANGED = Reason(
 
 def build(config: Config) -> Store:
     """The stage, as a worker asks for it."""
-    return Store()
+    return Store(config.targets)
 
 
 class _Home(NamedTuple):
@@ -44,18 +46,25 @@ class _Home(NamedTuple):
 class Store:
     """The last stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, targets: Targets) -> None:
+        self._targets = chosen(targets)
+        self._retry_s = targets.retry_s
         self._syncer = Syncer()
         self._durable: set[str] = set()  # the month folders whose own names are on disk for certain
 
     def run(self, task: Task, desk: Desk) -> Generator[Closed, None, Outcome]:
-        """Done, with the finding Published where TASK asks to publish; or a Reject `changed`."""
+        """Done, with the finding Published where TASK asks to publish; a Reject `changed`; a Retry where a target is down."""
         yield from ()
         try:
-            if task.publish:
-                return Done(finding=self._publish(task, desk))
-            self._stage(task, desk)
-            return Done()
+            if not task.publish:
+                self._stage(task, desk)
+                return Done()
+            finding = self._publish(task, desk)
+            if self._targets:
+                finding = self._deliver(finding, desk)
+            return Done(finding=_shortened(finding, task, desk))
+        except TargetDown as error:
+            return Retry(after_s=self._retry_s, text=str(error))
         except files.UploadChanged:
             return Reject(reason=_CHANGED)
 
@@ -81,7 +90,25 @@ class Store:
             finding = manifest.finding(home.folder, counts, tables, reason)
         self._sync_parents(library, home.folder, incoming)
         incoming.remove()
-        return _shortened(finding, task, desk)
+        return finding
+
+    def _deliver(self, finding: Published, desk: Desk) -> Published:
+        """Brings the published job to every target. Raises TargetDown; what a target refuses becomes the job's reason."""
+        path = desk.library / finding.path
+        whole = manifest.read(f"{path}/{manifest.NAME}")
+        assert whole is not None
+        digest = hashlib.sha256((path / manifest.NAME).read_bytes()).hexdigest()
+        meter = _Meter(desk)
+        for target in self._targets:
+            try:
+                target.deliver(
+                    PublishedJob(desk.library, finding.path, whole, digest), lambda count: meter.add(0, count)
+                )
+            except TargetDown as error:
+                raise TargetDown(f"{target.name} takes nothing now: {error}") from error
+            except TargetRefuses as error:
+                finding = _refused(finding, target.name, error)
+        return finding
 
     def _build(
         self, task: Task, desk: Desk, top: manifest.Head, incoming: Incoming
@@ -167,6 +194,16 @@ def _take_back(path: str, incoming: Incoming) -> None:
     shutil.rmtree(old, ignore_errors=True)
     os.rename(path, old)
     shutil.rmtree(old)
+
+
+def _refused(finding: Published, name: str, error: TargetRefuses) -> Published:
+    """FINDING with the reason why a target didn't take it, unless there is another one already."""
+    reason = Reason(
+        code=Code.UNSUPPORTED,
+        text=f"It is whole in the library, but {name} doesn't take it: {error}.",
+        next_step="Ask the operator whether it is needed there.",
+    )
+    return finding if finding.reason else msgspec.structs.replace(finding, reason=reason)
 
 
 def _shortened(finding: Published, task: Task, desk: Desk) -> Published:

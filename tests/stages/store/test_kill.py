@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipeline.config import Targets
 from pipeline.model import Code, Published, Reason, Task
 from stages.handover import MemberResult, Place, Results
 from stages.store import Store
@@ -130,5 +131,5 @@ def disturbed(bench: Bench, tasks: list[Task], seen: list[dict[str, bytes | None
             bench.run(task)
         except (Killed, OSError):
             assert visible(bench) in seen
-            bench.stage = Store()
+            bench.stage = Store(Targets())
             bench.run(task)

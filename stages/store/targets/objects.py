@@ -1,0 +1,121 @@
+"""An object store through fsspec: each job's folder under its own keys, the data first and the manifest last.
+
+Who reads there begins with the manifests: without one, a folder is nothing yet. Keys are the library's own paths, so that
+a second try writes the same objects again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.config import Objects
+from stages.store import manifest
+from stages.store.targets.protocol import Progress, PublishedJob, TargetDown, TargetRefuses
+
+_PIECE: Final = 8 * 1024 * 1024  # bytes of one part of an upload; S3 wants at least 5 MiB
+
+
+class ObjectTarget:
+    """The target."""
+
+    name = "the object store"
+
+    def __init__(self, config: Objects) -> None:
+        self._config = config
+        self._made: tuple[Any, str] | None = None
+
+    def deliver(self, job: PublishedJob, progress: Progress) -> None:
+        """Copies JOB's folder. Raises TargetDown, TargetRefuses."""
+        try:
+            store, root = self._opened()
+            folder = f"{root}/{job.folder}"
+            last = f"{folder}/{manifest.NAME}"
+            ours = (job.path / manifest.NAME).read_bytes()
+            theirs = _read(store, last)
+            if theirs == ours:
+                return
+            if theirs is not None:
+                _check_own(theirs, job)
+                store.rm_file(last)  # while it is being replaced, the job isn't there
+            wanted = {f"{folder}/{path}" for path in _files(job.path)}
+            for key in wanted - {last}:
+                _copy(store, job.path / key[len(folder) + 1 :], key, progress)
+            for key in set(store.find(folder)) - wanted:
+                store.rm_file(key)
+            store.pipe_file(last, ours)
+        except ImportError as error:
+            raise TargetDown(f"{self._config.url} needs a package that isn't installed: {error}") from error
+        except (OSError, RuntimeError, ValueError) as error:  # ValueError: no such protocol
+            self._made = None
+            raise TargetDown(f"{self._config.url}: {' '.join(str(error).split())[:300]}") from error
+
+    def _opened(self) -> tuple[Any, str]:
+        """The file system, and the path in it that stands for the library."""
+        if self._made is None:
+            import fsspec
+
+            options: dict[str, Any] = {
+                "use_listings_cache": False,
+                "skip_instance_cache": True,
+                **_options(self._config),
+            }
+            store, root = fsspec.core.url_to_fs(self._config.url.rstrip("/"), **options)
+            self._made = store, str(root)
+        return self._made
+
+
+def _options(config: Objects) -> dict[str, Any]:
+    """Keys, secrets, an endpoint: what fsspec's file system is to be made with. Raises TargetDown."""
+    if not config.options_file and "CREDENTIALS_DIRECTORY" not in os.environ:
+        return {}
+    path = config.options_file or f"{os.environ['CREDENTIALS_DIRECTORY']}/objects_options"
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        if not config.options_file:
+            return {}
+        raise TargetDown(f"the options' file {path} isn't there") from None
+    except (OSError, ValueError) as error:
+        raise TargetDown(f"the options' file {path} can't be read: {error}") from error
+    return dict(found)
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """The files below FOLDER, relative to it."""
+    for at, _, names in os.walk(folder):
+        for name in names:
+            yield os.path.relpath(f"{at}/{name}", folder)
+
+
+def _read(store: Any, key: str) -> bytes | None:
+    try:
+        return bytes(store.cat_file(key))
+    except FileNotFoundError:
+        return None
+
+
+def _check_own(theirs: bytes, job: PublishedJob) -> None:
+    try:
+        found = json.loads(theirs)
+        is_own = found["job"] == job.manifest.job and found["upload"]["sha256"] == job.manifest.upload.sha256
+    except (ValueError, KeyError, TypeError):
+        is_own = False
+    if not is_own:
+        raise TargetRefuses(f"{job.folder} is there already, and is another library's")
+
+
+def _copy(store: Any, source: Path, key: str, progress: Progress) -> None:
+    """A small file in one request, a large one in parts: nothing is seen of it before it is whole."""
+    size = source.stat().st_size
+    if size <= _PIECE:
+        store.pipe_file(key, source.read_bytes())
+        progress(size)
+        return
+    with source.open("rb") as file, store.open(key, "wb", block_size=_PIECE) as out:
+        while data := file.read(_PIECE):
+            out.write(data)
+            progress(len(data))

@@ -1,0 +1,46 @@
+"""What a target is: somewhere else that a published job goes to, after the library and as whole as there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from stages.store.manifest import Whole
+
+Progress = Callable[[int], None]  # told how many bytes, or about as many, were just delivered
+
+
+class PublishedJob(NamedTuple):
+    """A job as it stands in the library: `folder` is relative to `library`, `digest` the SHA-256 (hex) of its manifest."""
+
+    library: Path
+    folder: str
+    manifest: Whole
+    digest: str
+
+    @property
+    def path(self) -> Path:
+        """The job's folder."""
+        return self.library / self.folder
+
+
+class TargetDown(Exception):
+    """The target can't take anything now: it is to be tried again. The message says why, for the operator."""
+
+
+class TargetRefuses(Exception):
+    """The target won't ever take this job. The message says why, for the uploader."""
+
+
+class Target(Protocol):
+    """A target. `name` is what people know it by."""
+
+    name: str
+
+    def deliver(self, job: PublishedJob, progress: Progress) -> None:
+        """Brings JOB there, all of it or nothing that a reader sees; once, however often this is called for it.
+
+        A job that is there already in another state (it was run again) is replaced. Raises TargetDown, TargetRefuses.
+        """
+        ...

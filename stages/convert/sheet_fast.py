@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,7 @@ import polars as pl
 from pipeline.model import Column
 from stages.convert import cells, header
 from stages.convert.family import Bench
-from stages.convert.sheet_xml import Package
+from stages.convert.sheet_xml import Package, Part
 
 _LOOK = 60  # rows from which the header is judged
 _FIRST_DAY = dt.date(1900, 1, 2)  # what's before is a time of day
@@ -22,15 +23,14 @@ def read_plain(data: bytes, number: int, title: str, package: Package, member: s
     """Makes a table of sheet NUMBER if it's that plain; False, and nothing made, where it isn't."""
     if bench.is_text_only:
         return False
-    frame = _load(data, number)
-    if frame is None or not frame.height or not _has_header(frame):
-        return False
-    try:
-        part = package.look(member)
-        blank = frame.filter(pl.all_horizontal(pl.all().is_null())).height
-        if part.rows - 1 != frame.height - blank or blank:
+    with ThreadPoolExecutor(1) as aside:
+        looking = aside.submit(_look, package, member)  # while the engine reads
+        frame = _load(data, number)
+        if frame is None or not frame.height or not _has_header(frame):
             return False
-    except (KeyError, zipfile.BadZipFile, zlib.error, OSError, ValueError):
+        part = looking.result()
+    blank = frame.filter(pl.all_horizontal(pl.all().is_null())).height
+    if part is None or blank or part.rows - 1 != frame.height:
         return False
     typed = [_typed(column) for column in frame.get_columns()]
     found = [column for column in typed if column is not None]
@@ -44,6 +44,14 @@ def read_plain(data: bytes, number: int, title: str, package: Package, member: s
     columns = [Column(name=name, type=kind) for name, (_column, kind) in zip(names, found, strict=True)]
     sheet.finish(part.rows - 1, columns)
     return True
+
+
+def _look(package: Package, member: str) -> Part | None:
+    """What the sheet's XML says by itself; None where it can't be read."""
+    try:
+        return package.look(member)
+    except (KeyError, zipfile.BadZipFile, zlib.error, OSError, ValueError):
+        return None
 
 
 def _load(data: bytes, number: int) -> pl.DataFrame | None:

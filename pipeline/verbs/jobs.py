@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -12,21 +12,13 @@ import typer
 from pipeline import control_protocol as protocol
 from pipeline.control_client import ControlClient
 from pipeline.control_protocol import VERSION
-from pipeline.errors import ExitCode, NoSuchJob, RequestRefused, Unreachable, UsageError
-from pipeline.model import JobState, Snapshot
+from pipeline.errors import ExitCode, NoSuchJob, RequestRefused, UsageError
+from pipeline.model import JobState
 from pipeline.units import short_duration, short_size
-from pipeline.verbs.common import ConfigOption, JsonOption, err, load, out, print_json, safe, say
+from pipeline.verbs import glance
+from pipeline.verbs.common import ConfigOption, JsonOption, err, load, out, print_json, safe
 
-_LINES: Final = 24
 JobArgument = Annotated[int, typer.Argument(help="The job's number.", metavar="JOB", min=1)]
-
-
-class LastKnown(msgspec.Struct, frozen=True, kw_only=True):
-    """What `status --json` prints where no daemon runs: the ledger's counts by state, and its latest results."""
-
-    running: bool
-    jobs: dict[str, int]
-    recent: tuple[Any, ...]
 
 
 class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,58 +44,12 @@ def status(
     """
     if watch and check:
         raise UsageError(problem="--watch and --check can't be combined.")
-    loaded, _ = load(config)
     if watch:
         from pipeline.verbs.watch import watch_daemon
 
-        watch_daemon(loaded, as_json=as_json)
+        watch_daemon(load(config)[0], as_json=as_json)
         return
-    try:
-        with ControlClient(loaded.paths.socket) as client:
-            data = client.ask(protocol.Status(v=VERSION))
-    except Unreachable as error:
-        _last_known(loaded.paths.ledger, error, as_json=as_json, brief=check)
-        raise typer.Exit(ExitCode.UNREACHABLE) from error
-    snapshot = msgspec.convert(data, Snapshot)
-    if check:
-        _check(snapshot, loaded, as_json=as_json)
-    elif as_json:
-        print_json(snapshot)
-    else:
-        from pipeline import status as view
-
-        width = out().width if out().is_terminal else 100
-        out().print(view.screen(snapshot, loaded, width, _LINES))
-
-
-def _check(snapshot: Snapshot, config: Any, *, as_json: bool) -> None:
-    from pipeline import bottleneck
-
-    why = bottleneck.stalled(snapshot, config)
-    if as_json:
-        print_json({"ok": not why, "text": why or bottleneck.sentence(snapshot, config)})
-    else:
-        out().print(safe(f"STALLED {why}" if why else f"OK {bottleneck.sentence(snapshot, config)}"))
-    if why:
-        raise typer.Exit(ExitCode.FAILURE)
-
-
-def _last_known(ledger: Path, error: Unreachable, *, as_json: bool, brief: bool) -> None:
-    """Says that no daemon runs, and how the ledger was left."""
-    from pipeline import status as view
-    from pipeline.verbs.watch import last_word
-
-    counts, recent = last_word(ledger)
-    if as_json:
-        named = {str(state): count for state, count in counts.items()}
-        print_json(LastKnown(running=False, jobs=named, recent=tuple(recent)))
-    elif brief:
-        out().print(safe(f"DOWN {error.message}"))
-    else:
-        say(safe(error.message))
-        say(f"The ledger's last word: {view.counted(counts)}.")
-        if recent:
-            out().print(view.results(recent, time.time(), out().width))
+    raise typer.Exit(glance.show(load(config)[0], as_json=as_json, check=check))
 
 
 def list_jobs(

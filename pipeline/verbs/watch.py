@@ -5,19 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from pipeline import control_protocol as protocol
-from pipeline import story
 from pipeline.config import Config
 from pipeline.control_client import ControlClient
 from pipeline.control_protocol import VERSION
-from pipeline.errors import StampmillError, Unreachable
-from pipeline.model import JobState, RecentJob, Snapshot
-from pipeline.verbs.common import out, print_json
+from pipeline.errors import Unreachable
+from pipeline.model import Snapshot
+from pipeline.verbs.consoles import out, print_json
+from pipeline.verbs.glance import last_word
 
 _DRAWN_EVERY_S: Final = 0.4
 _PRINTED_EVERY_S: Final = 2.0
@@ -63,12 +62,3 @@ def _snapshots(config: Config, every_s: float) -> Iterator[Snapshot]:
     with ControlClient(config.paths.socket) as client:
         for data in client.stream(protocol.Watch(v=VERSION, every_s=every_s)):
             yield msgspec.convert(data, Snapshot)
-
-
-def last_word(ledger: Path) -> tuple[dict[JobState, int], list[RecentJob]]:
-    """How many jobs the ledger has in each state, and its latest results; nothing where it can't be read."""
-    try:
-        with story.reading(ledger) as db:
-            return story.counts(db), story.recent(db, _RECENT)
-    except StampmillError:
-        return {}, []

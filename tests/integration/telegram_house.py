@@ -18,7 +18,7 @@ import tomli_w
 
 from bot_adapter import client
 from pipeline.config import Config, Paths, Telegram
-from tests.telegram_server import Account, Chat, Seen, TelegramServer
+from tests.telegram_server import Account, Chat, Content, Seen, TelegramServer
 
 ROOT = Path(__file__).resolve().parents[2]
 PHONE = "15550199"
@@ -125,7 +125,7 @@ class House:
 
     # The chats
 
-    def send(self, sender: Account, content: bytes, to: Account | Chat | None = None, **more: Any) -> int:
+    def send(self, sender: Account, content: Content | bytes, to: Account | Chat | None = None, **more: Any) -> int:
         return self.server.send_document(sender, to or self.account, content, **more)
 
     def said(self, chat: Account | Chat) -> list[Seen]:

@@ -330,6 +330,7 @@ def _open(path: Path, synchronous: str) -> sqlite3.Connection:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute(f"PRAGMA synchronous = {synchronous}")
             db.execute("PRAGMA wal_autocheckpoint = 4000")
+            db.execute("PRAGMA secure_delete = FAST")  # options hold passwords until their job ends
             db.execute("PRAGMA cache_size = -16384")
             if found < len(MIGRATIONS):
                 migrate(db, found)

@@ -15,9 +15,9 @@ import typer
 from pipeline import cli, config_file, story
 from pipeline.control_protocol import Request
 from pipeline.model import Snapshot
+from pipeline.summary import JobSummary
 from pipeline.verbs.glance import LastKnown
 from pipeline.work import EventKind
-from tests.acceptance.contract import Job
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
@@ -33,7 +33,7 @@ class Detail(msgspec.Struct, forbid_unknown_fields=True):
     job: story.JobLine
     places: story.JobPlaces
     batches: list[story.BatchLine]
-    summary: Job
+    summary: JobSummary
 
 
 EXAMPLES: list[Any] = [Snapshot, LastKnown, Check, list[story.JobLine], Detail, list[story.Event]]

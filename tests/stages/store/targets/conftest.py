@@ -63,8 +63,12 @@ class PostgresServer:
     def stop(self) -> None:
         self._run([self._bin / "pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop"])
 
+    @property
+    def psql(self) -> Path:
+        return self._bin / "psql"
+
     def query(self, sql: str) -> list[list[str]]:
-        argv = [self._bin / "psql", self.uri, "-At", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", sql]
+        argv = [self.psql, self.uri, "-At", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", sql]
         env = {**os.environ, "PGTZ": "UTC"}
         done = subprocess.run([str(word) for word in argv], check=True, capture_output=True, text=True, env=env)
         return [line.split("\t") for line in done.stdout.removesuffix("\n").split("\n")]

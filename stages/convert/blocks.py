@@ -41,14 +41,15 @@ class Splitter:
         self._width = width
         self._carry: Chunk | None = None
 
-    def blocks(self, chunk: Chunk, skip: int = 0) -> Iterator[Block]:
-        """The blocks of CHUNK after its first SKIP bytes of text, what the chunk before left over included."""
+    def blocks(self, chunk: Chunk, skip: int = 0, marks: counter.Marks | None = None) -> Iterator[Block]:
+        """The blocks of CHUNK after its first SKIP bytes of text, what the chunk before left over included. MARKS are
+        the text's where they are known and nothing is skipped."""
         if self._carry is not None:
             chunk, self._carry = self._carry.joined(chunk), None
         lines = Lines(chunk)
         at, slow = skip, SLOW_START
         while at < len(chunk.text):
-            marks = self._marks(chunk.text, at)
+            marks = marks if marks is not None and at == 0 else self._marks(chunk.text, at)
             end = self._regular_end(chunk, marks, at)
             if end > at:
                 yield self._regular(chunk, lines, at, end, marks)

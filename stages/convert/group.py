@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from stages.convert import counter
 from stages.convert.account import RejectedRecord
 from stages.convert.blocks import Block, Splitter
 from stages.convert.delimited import SUFFIXES, Plan, make_plan_of
-from stages.convert.encoding import Chunk
+from stages.convert.encoding import Chunk, is_utf8
 from stages.convert.family import Bench
 from stages.convert.source import Files, open_source
 from stages.convert.text_table import TextTable
@@ -87,21 +87,31 @@ class _Reader:
         return self._packs[name]
 
 
+class Part(msgspec.Struct):
+    """Some files of a group as one text, and its marks; `ends` are where each file's bytes end in it."""
+
+    files: list[Small]
+    text: bytes
+    ends: Any
+    marks: counter.Marks
+
+
 def read_group(group: Group, bench: Bench) -> list[Member]:
     """Makes a table of GROUP and gives the members that are in it: none where they are better read one by one."""
-    paired = _utf8_only([file for file in group.files if not file.body.count(b'"') & 1])
-    sample = (group.header + b"".join(_until(_SAMPLE, paired)))[: 2 * _SAMPLE]
+    paired = [file for file in group.files if not file.body.count(b'"') & 1]
+    sample = (group.header + b"".join(_until(_SAMPLE, filter(_is_utf8, paired))))[: 2 * _SAMPLE]
     plan = make_plan_of(sample[: sample.rfind(b"\n") + 1])
     if plan is None or not _is_plain(plan, group, bench):
         return []
-    files = _alike(paired, plan)
-    if len(files) < 2:
+    parts = list(_parts(paired, plan))
+    members = [file.member for part in parts for file in part.files]
+    if len(members) < 2:
         return []
-    _GroupTable(plan, Group(group.header, list(files)), bench).read()
-    return [file.member for file in files]
+    _GroupTable(plan, group.header, parts, bench).read()
+    return members
 
 
-def _until(size: int, files: Sequence[Small]) -> Iterator[bytes]:
+def _until(size: int, files: Iterable[Small]) -> Iterator[bytes]:
     for file in files:
         yield _ended(file.body)
         size -= len(file.body)
@@ -126,51 +136,58 @@ def _is_plain(plan: Plan, group: Group, bench: Bench) -> bool:
     )
 
 
-def _alike(files: Sequence[Small], plan: Plan) -> Sequence[Small]:
-    """Those of FILES that can be read as one text: with quotes in pairs and as they should be."""
+def _is_utf8(file: Small) -> bool:
+    return is_utf8(file.body)
+
+
+def _parts(files: Iterable[Small], plan: Plan) -> Iterator[Part]:
+    """Those of FILES that can be read as one text: UTF-8, with quotes in pairs and as they should be."""
     quote = plan.normal.dialect.quote
-    paired = [file for file in files if quote in (None, b'"') or not file.body.count(quote) & 1]
-    if quote is None or _is_regular(b"".join([_ended(file.body) for file in paired]), plan):
-        return paired
-    return [file for file in paired if _is_regular(file.body, plan)]
+    paired = (file for file in files if quote in (None, b'"') or not file.body.count(quote) & 1)
+    for some in _until_full(paired):
+        part = _part(some, plan)
+        if part.marks.irregular >= 0 or not is_utf8(part.text):
+            good = [file for file in some if is_utf8(file.body) and _part([file], plan).marks.irregular < 0]
+            part = _part(good, plan)
+        if part.files:
+            yield part
 
 
-def _utf8_only(files: Sequence[Small]) -> Sequence[Small]:
-    if _is_utf8(b"".join([file.body for file in files])):
-        return files
-    return [file for file in files if _is_utf8(file.body)]
+def _until_full(files: Iterable[Small]) -> Iterator[list[Small]]:
+    some: list[Small] = []
+    size = 0
+    for file in files:
+        some.append(file)
+        size += len(file.body)
+        if size >= _BLOCK:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _is_regular(data: bytes, plan: Plan) -> bool:
-    quote = plan.normal.dialect.quote
-    if not data or quote is None or quote not in data:
-        return True
-    return counter.mark(data, plan.normal.dialect.delimiter[0], quote[0]).irregular < 0
+def _part(files: list[Small], plan: Plan) -> Part:
+    bodies = [_ended(file.body) for file in files]
+    text = b"".join(bodies)
+    dialect = plan.normal.dialect
+    marks = counter.mark(text, dialect.delimiter[0], dialect.quote[0] if dialect.quote else None)
+    return Part(files, text, np.cumsum([len(body) for body in bodies]), marks)
 
 
 class _GroupTable:
     """The one table of a group of files."""
 
-    def __init__(self, plan: Plan, group: Group, bench: Bench) -> None:
+    def __init__(self, plan: Plan, header: bytes, parts: Sequence[Part], bench: Bench) -> None:
         self._plan = plan
-        self._group = group
+        self._header = header
+        self._parts = parts
         self._bench = bench
 
     def read(self) -> None:
         """Makes the table."""
-        paths = [file.member.path for file in self._group.files]
+        paths = [file.member.path for part in self._parts for file in part.files]
         sheet = self._bench.sheet(_stem(paths), _folder(paths))
-        table = TextTable(self._plan.layout, sheet, self._blocks, self._bench)
+        table = TextTable(self._plan.layout, sheet, lambda: map(self._block, self._parts), self._bench)
         columns, totals = table.scan()
         sheet.facts = {
             **self._plan.facts,
@@ -181,52 +198,33 @@ class _GroupTable:
         }
         sheet.finish(totals.read, columns)
 
-    def _blocks(self) -> Iterator[Block]:
-        part: list[Small] = []
-        size = 0
-        for file in self._group.files:
-            part.append(file)
-            size += len(file.body)
-            if size >= _BLOCK:
-                yield self._block(part)
-                part, size = [], 0
-        if part:
-            yield self._block(part)
-
-    def _block(self, files: Sequence[Small]) -> Block:
-        """FILES as one block, with the file of each of its rows."""
-        bodies = [_ended(file.body) for file in files]
-        text = b"".join(bodies)
+    def _block(self, part: Part) -> Block:
+        """PART as a block, with the file of each of its rows."""
         splitter = Splitter(self._plan.normal.dialect, self._plan.header.width)
-        (block,) = splitter.blocks(Chunk(text, text, 0, 1, is_last=True))
-        ends = np.cumsum([len(body) for body in bodies])
-        rows = self._rows_per_file(text, ends, block)
-        block.files = pl.Series([file.member.path for file in files]).gather(np.repeat(np.arange(len(files)), rows))
+        (block,) = splitter.blocks(Chunk(part.text, part.text, 0, 1, is_last=True), marks=part.marks)
+        paths = pl.Series([file.member.path for file in part.files])
+        block.files = paths.gather(np.repeat(np.arange(len(part.files)), _rows_per_file(part, block)))
         if block.rejects:
-            block.rejects = self._located(block.rejects, text, files, ends)
+            block.rejects = self._located(block.rejects, part)
         return block
 
-    def _rows_per_file(self, text: bytes, ends: Any, block: Block) -> Any:
-        dialect = self._plan.normal.dialect
-        quote = dialect.quote[0] if dialect.quote else None
-        marks = counter.mark(text, dialect.delimiter[0], quote)
-        rows = _counts(counter.positions(marks.ends, len(text)), ends)
-        return rows - _counts(np.array(block.left_out, np.int64), ends) if block.left_out else rows
-
-    def _located(
-        self, rejects: Sequence[RejectedRecord], text: bytes, files: Sequence[Small], ends: Any
-    ) -> list[RejectedRecord]:
-        """REJECTS with their place in their own file instead of in TEXT."""
-        bounds = [0, *ends.tolist()]
+    def _located(self, rejects: Sequence[RejectedRecord], part: Part) -> list[RejectedRecord]:
+        """REJECTS with their place in their own file instead of in PART."""
+        bounds = [0, *part.ends.tolist()]
         found = []
         for reject in rejects:
             index = bisect_right(bounds, reject.byte) - 1
             start = bounds[index]
-            line = 2 + text.count(b"\n", start, reject.byte)
-            byte = reject.byte - start + len(self._group.header)
-            path = files[index].member.path
+            line = 2 + part.text.count(b"\n", start, reject.byte)
+            byte = reject.byte - start + len(self._header)
+            path = part.files[index].member.path
             found.append(msgspec.structs.replace(reject, line=line, byte=byte, file=path))
         return found
+
+
+def _rows_per_file(part: Part, block: Block) -> Any:
+    rows = _counts(counter.positions(part.marks.ends, len(part.text)), part.ends)
+    return rows - _counts(np.array(block.left_out, np.int64), part.ends) if block.left_out else rows
 
 
 def _counts(positions: Any, ends: Any) -> Any:

@@ -277,6 +277,10 @@ class TelegramServer:
 
         self._do(forbid)
 
+    def access_hash(self, account: Account) -> int:
+        """What a client must know to name ACCOUNT."""
+        return self._do(lambda core: core.world.people[account.id].access_hash)
+
     # ---- What people do
 
     def send_text(

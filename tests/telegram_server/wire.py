@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 
 CHUNK = 64 * 1024
+LONGEST = 2 * 1024 * 1024  # a client's packet
 
 
 class Framing:
@@ -67,9 +68,11 @@ class Full(Framing):
     async def read(self) -> bytes:
         head = await self._take(8)
         length, number = struct.unpack("<II", head)
+        if number != self._received or not 12 <= length <= LONGEST:
+            raise ConnectionError("no framing that is covered")
         body = await self._take(length - 8)
-        if number != self._received or zlib.crc32(body[:-4], zlib.crc32(head)) != int.from_bytes(body[-4:], "little"):
-            raise ConnectionError("a full frame with a wrong number or checksum")
+        if zlib.crc32(body[:-4], zlib.crc32(head)) != int.from_bytes(body[-4:], "little"):
+            raise ConnectionError("a full frame with a wrong checksum")
         self._received += 1
         return body[:-4]
 

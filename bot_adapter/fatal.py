@@ -43,7 +43,7 @@ def explain(error: BaseException) -> tuple[str, str] | None:
     if known is not None:
         return known
     text = str(getattr(error, "message", "") or error).upper()
-    if isinstance(error, errors.RPCError) and "FROZEN" in text:
+    if isinstance(error, errors.RPCError) and "FROZEN" in f"{type(error).__name__} {text}".upper():
         return "FROZEN", "Telegram has frozen the account. Look into an official app for what it wants"
     if isinstance(error, errors.RPCError) and "UNREGISTERED" in text:
         return _WORDS["AuthKeyUnregisteredError"]

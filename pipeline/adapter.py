@@ -190,7 +190,9 @@ class Adapter:
         exit_code = self._slot.bury()
         self._downloads.clear()
         self._busy = Busy(())
-        if self._stopped is None:
+        if self._stopped is not None:
+            self._session_stamp = self._session()  # it writes to the login's file when it hangs up
+        else:
             self._connected = Connected(self._connected.account, "its process ended and is started again")
             self._tell(f"the Telegram adapter ended (exit code {exit_code}); {self._slot.log} tells more", False)
 

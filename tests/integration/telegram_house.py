@@ -157,8 +157,13 @@ class House:
         return "\n".join(file.read_text(errors="replace")[-4000:] for file in (self.output, log) if file.exists())
 
     def rows(self, sql: str) -> list[Any]:
+        """What the ledger holds; nothing while the daemon is still making it."""
+        ledger = self.state / "ledger.sqlite"
+        if not ledger.exists() or not ledger.stat().st_size:
+            return []
         with closing(sqlite3.connect(f"file:{self.state}/ledger.sqlite?mode=ro", uri=True)) as db:
-            return db.execute(sql).fetchall()
+            made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchone()
+            return db.execute(sql).fetchall() if made else []
 
 
 @contextmanager

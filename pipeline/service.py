@@ -76,6 +76,7 @@ def _common(unit: str, place: Place, config: Config) -> list[str]:
     memory = _WORKERS * config.worker.memory_bytes + _BESIDE_WORKERS
     changed = {
         "ExecStart=": f"ExecStart={_word(place.command)} run --config {_word(place.config)}",
+        "ExecReload=": f"ExecReload={_word(place.command)} reload --config {_word(place.config)}",
         "MemoryMax=": f"MemoryMax={-(-memory // MIB)}M",
         "TimeoutStopSec=": f"TimeoutStopSec={int(config.stop_timeout_s) + 30}",
     }

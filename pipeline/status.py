@@ -98,6 +98,8 @@ def _outcome(job: RecentJob) -> str:
     took = f" in {short_duration(job.seconds)}"
     if job.state is JobState.DONE:
         rejected = f", {job.rejected:,} rejected" if job.rejected else ""
+        if not job.tables:
+            return f"no table in it, kept as it is{rejected}{took}"
         return f"{job.tables:,} {_plural(job.tables, 'table')}, {job.rows:,} {_plural(job.rows, 'row')}{rejected}{took}"
     if job.reason:
         return shown(f"{job.reason.code}: {job.reason.text}")

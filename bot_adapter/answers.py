@@ -127,15 +127,13 @@ def result(facts: ResultFacts, preview: Preview | None = None) -> str:
         return f"⏹ {bold(facts.name)}\nCancelled. /retry {facts.job} starts it again."
     if not facts.table_count and facts.state is JobState.FAILED:
         return _failure(facts)
-    blocks = [_headline(facts)]
-    if facts.tables:
-        blocks.append(_tables(facts))
-    if preview is not None and preview.columns:
-        blocks.append(_preview(facts, preview))
-    if remark := _remark(facts):
-        blocks.append(remark)
-    text = "\n\n".join(blocks)
-    return text if len(text) <= LONGEST else "\n\n".join((blocks[0], blocks[-1]))[:LONGEST]
+    drawn = _preview(facts, preview) if preview is not None and preview.columns else ""
+    headline, tables, remark = _headline(facts), _tables(facts), _remark(facts)
+    for blocks in ((headline, tables, drawn, remark), (headline, tables, remark), (headline, remark)):
+        text = "\n\n".join(filter(None, blocks))
+        if len(text) <= LONGEST:
+            break
+    return text
 
 
 def _failure(facts: ResultFacts) -> str:
@@ -149,18 +147,26 @@ def _failure(facts: ResultFacts) -> str:
 def _headline(facts: ResultFacts) -> str:
     partly = facts.rejected_records or facts.members.rejected
     mark = "⚠️" if partly else "✅"
-    lines = [f"{mark} {bold(facts.name)}"]
-    if facts.table_count:
-        tables = count(facts.table_count, "table")
-        lines.append(f"{tables} · {count(facts.rows, 'row')} · {span(facts.seconds)}")
+    title = f"{mark} {bold(facts.name)}"
+    if facts.table_count == 1 and facts.tables:
+        table = facts.tables[0]
+        columns = count(table.columns, "column")
+        words = f"{count(table.rows, 'row')} · {columns} · {span(facts.seconds)}"
+        lines = [title, f"Table {bold(table.name, 40)}: {words}"]
+    elif facts.table_count:
+        words = f"{count(facts.table_count, 'table')} · {count(facts.rows, 'row')} · {span(facts.seconds)}"
+        lines = [title, words]
     else:
-        lines.append(f"No table in it; {count(facts.members.kept, 'file')} kept as it is. {span(facts.seconds)}")
+        kept = count(facts.members.kept, "file")
+        lines = [title, f"No table in it; {kept} kept as {'it is' if facts.members.kept == 1 else 'they are'}."]
     if facts.seen_before:
         lines.append("This file has been turned into tables before; this is what came of it.")
     return "\n".join(lines)
 
 
 def _tables(facts: ResultFacts) -> str:
+    if facts.table_count == 1:
+        return ""
     shown = facts.tables[:TABLES_SHOWN]
     lines = [_table(table) for table in shown]
     if more := facts.table_count - len(shown):

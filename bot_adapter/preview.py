@@ -27,11 +27,11 @@ def draw(preview: Preview, width: int = WIDTH) -> tuple[str, int]:
     cells += [["∅" if value is None else _cell(value) for value in row] for row in preview.rows[:ROWS]]
     widths: list[int] = []
     for column in zip(*cells, strict=True):
-        wanted = min(_CELL, max(map(columns_wide, column)))
+        wanted = max(1, min(_CELL, max(map(columns_wide, column))))
         left = width - sum(widths) - len(widths) * len(_GAP)
         if widths and wanted > left:
             break
-        widths.append(max(1, min(wanted, left)))
+        widths.append(wanted)
     if len(preview.columns) == 1:
         widths = [min(width, max(columns_wide(row[0]) for row in cells))]
     lines = [

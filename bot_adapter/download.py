@@ -13,6 +13,7 @@ from telethon.tl import types
 from telethon.tl.functions.upload import GetFileHashesRequest, GetFileRequest
 
 from bot_adapter.download_file import PART_BYTES, PartFile
+from bot_adapter.transfer_lane import Unanswered
 from bot_adapter.transfer_pool import Ask
 from pipeline.model import Code, Reason
 
@@ -22,6 +23,7 @@ _BAD_PARTS: Final = 5  # of one file, in a row, until it's given up
 _MOVES: Final = 3  # times that a file may be said to be elsewhere
 _RENEWALS: Final = 5  # of a reference, without one part coming between them
 _RENEW_AGAIN_S: Final = 1.0
+_NOT_ABOUT_HASHES: Final = (errors.FloodError, errors.InvalidDCError, errors.UnauthorizedError, errors.AuthKeyError)
 
 
 class FileGone(OSError):
@@ -162,10 +164,10 @@ class Download:
     async def _ask_hashes(self, offset: int, ask: Ask) -> types.FileHash | None:
         try:
             answer = await ask(GetFileHashesRequest(self._location(), offset))
-        except (errors.BadRequestError, errors.ForbiddenError) as error:
-            if _is_stale(error):
+        except (Unanswered, errors.RPCError) as error:
+            if isinstance(error, _NOT_ABOUT_HASHES) or _is_stale(error):
                 raise
-            answer = []
+            answer = []  # whatever it is, this server offers none
         self._hashes.update({one.offset: one for one in answer if one.limit > 0})
         found = self._hashes.get(offset)
         if found is None:
@@ -199,10 +201,10 @@ class Download:
             self._renewing = None
 
 
-def _is_stale(error: errors.RPCError) -> bool:
+def _is_stale(error: Exception) -> bool:
     # Telethon knows some of these by class, and of the others only Telegram's own text.
     known = errors.FileReferenceExpiredError, errors.FileReferenceInvalidError, errors.FileReferenceEmptyError
-    return isinstance(error, known) or (error.message or "").startswith("FILE_REFERENCE")
+    return isinstance(error, known) or (getattr(error, "message", None) or "").startswith("FILE_REFERENCE")
 
 
 async def _both(one: Awaitable[Any], other: Awaitable[Any]) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from telethon import TelegramClient
+from telethon import TelegramClient, errors
 from telethon.crypto import AuthKey
 from telethon.network import MTProtoSender
 from telethon.tl import TLRequest, functions
@@ -64,6 +64,7 @@ class Lane:
         self._ended.add_done_callback(_retrieve)
         self._out: dict[int, _Asked] = {}
         self._next = 0
+        self.answers = 0
         self.load = 0  # pieces that whoever shares it out has given it
         self.idle_since = asyncio.get_running_loop().time()
 
@@ -81,7 +82,7 @@ class Lane:
         """The answer to REQUEST. Raises LaneLost, Unanswered, and Telegram's refusals (RPCError)."""
         loop = asyncio.get_running_loop()
         try:
-            future = self._sender.send(functions.InvokeWithoutUpdatesRequest(request))
+            future = self._sender.send(request)
         except ConnectionError as error:
             raise LaneLost(str(error)) from None
         number, self._next = self._next, self._next + 1
@@ -94,9 +95,10 @@ class Lane:
             self.idle_since = loop.time()
             if not future.done():
                 future.cancel()
-        for later in self._earlier_than(number):
-            later.overtaken += 1
+        for other in self._earlier_than(number):
+            other.overtaken += 1
         if not future.cancelled():
+            self.answers += 1
             return _result(future)
         raise Unanswered if asked.overtaken < 0 else LaneLost
 
@@ -181,7 +183,7 @@ async def dial(
 
 
 async def _introduce(client: TelegramClient, sender: MTProtoSender, authorization: Any) -> None:
-    """Says who connects, as each new connection must, and that it wants no updates."""
+    """Says who connects, as each new connection must, and that it wants no updates (files never bring any)."""
     known = client._init_request
     query: TLRequest = functions.help.GetConfigRequest()
     if authorization is not None:
@@ -196,8 +198,18 @@ async def _introduce(client: TelegramClient, sender: MTProtoSender, authorizatio
         lang_code=known.lang_code,
         query=query,
     )
-    future = sender.send(functions.InvokeWithLayerRequest(LAYER, functions.InvokeWithoutUpdatesRequest(hello)))
+    quiet = functions.InvokeWithoutUpdatesRequest(hello)
+    try:
+        await _answered(sender, functions.InvokeWithLayerRequest(LAYER, quiet))
+    except errors.BadRequestError:
+        if authorization is not None:
+            raise  # it is good once
+        await _answered(sender, functions.InvokeWithLayerRequest(LAYER, hello))
+
+
+async def _answered(sender: MTProtoSender, request: TLRequest) -> Any:
+    future = sender.send(request)
     await asyncio.wait((future,))
     if future.cancelled():
         raise ConnectionError("the connection ended")
-    future.result()
+    return future.result()

@@ -16,7 +16,7 @@ Ask = Callable[[TLRequest], Awaitable[Any]]
 _BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _LOOK_S: Final = 0.5
 _PASSING: Final = (errors.ServerError, errors.TimedOutError, errors.RpcCallFailError)
-_ACCOUNT: Final = (errors.UnauthorizedError, errors.AuthKeyError)
+_ACCOUNT: Final = (errors.UnauthorizedError, errors.AuthKeyError, errors.AuthKeyNotFound)
 
 
 class Work(Protocol):
@@ -160,12 +160,11 @@ class Pool:
         try:
             lane = await self._dial()
             self._lanes.append(lane)
-            self._fine()
         except (OSError, TimeoutError, *_PASSING) as error:
             self._trouble(f"no connection for files ({error or type(error).__name__})")
         except errors.FloodError as error:
             self._window.flooded(getattr(error, "seconds", 1), self._loop.time())
-        except errors.RPCError as error:
+        except (errors.RPCError, errors.AuthKeyNotFound) as error:
             if not self._another_key(error):
                 self._fail_all(error)
         finally:
@@ -177,7 +176,9 @@ class Pool:
             await work.carry(piece, lane.ask)
         except (LaneLost, Unanswered):
             work.put_back(piece)
-        except errors.RPCError as error:
+            if not lane.answers:
+                self._trouble("connections for files end before they bring anything")
+        except (errors.RPCError, errors.AuthKeyNotFound) as error:
             self._refused(lane, work, piece, error)
         except Exception as error:  # noqa: BLE001 - a full disk, or a bug: that transfer's alone
             self._works.remove(work)
@@ -189,7 +190,7 @@ class Pool:
             lane.load -= 1
         self.pump()
 
-    def _refused(self, lane: Lane, work: Work, piece: int, error: errors.RPCError) -> None:
+    def _refused(self, lane: Lane, work: Work, piece: int, error: Exception) -> None:
         seconds = getattr(error, "seconds", None)
         if isinstance(error, errors.FloodError) and seconds is not None:
             self._window.flooded(max(1, seconds), self._loop.time())
@@ -201,13 +202,13 @@ class Pool:
             work.put_back(piece)
             if lane in self._lanes and not self._another_key(error):
                 self._fail_all(error)
-        elif work.refused(piece, error):
+        elif isinstance(error, errors.RPCError) and work.refused(piece, error):
             work.put_back(piece)
         else:
             self._works.remove(work)
             work.fail(error)
 
-    def _another_key(self, error: errors.RPCError) -> bool:
+    def _another_key(self, error: Exception) -> bool:
         """Whether ERROR is over with another authorization; the connections with this one are given up then."""
         if not isinstance(error, (*_ACCOUNT, errors.BadRequestError)) or not self._renew():
             return False

@@ -92,9 +92,11 @@ class Transfers:
             work.move = move
         place[0].add(work)
         try:
-            return await work.done
+            result = await work.done
         finally:
             place[0].remove(work)
+        self._renewed.clear()
+        return result
 
     async def _refetch(self, letter: Any) -> Any:
         found = await asyncio.wait_for(self._client.get_messages(letter.peer_id, ids=letter.id), _REQUEST_S)

@@ -28,6 +28,18 @@ def configured(server: TelegramServer, folder: Path, **settings: Any) -> Config:
     return Config(paths=Paths(state=str(folder / "state"), library=str(folder / "library")), telegram=telegram)
 
 
+def written(config: Config, path: Path) -> Path:
+    """CONFIG as a file, as far as `configured` makes it."""
+    telegram = config.telegram
+    assert telegram
+    path.write_text(
+        f'[paths]\nstate = "{config.paths.state}"\nlibrary = "{config.paths.library}"\n[telegram]\n'
+        f'api_id = {telegram.api_id}\napi_hash_file = "{telegram.api_hash_file}"\nserver = "{telegram.server}"\n'
+        f'server_key = "{telegram.server_key}"\n'
+    )
+    return path
+
+
 @asynccontextmanager
 async def logged_in(config: Config, account: Account, password: str = "") -> AsyncIterator[Any]:
     """A connected client that is ACCOUNT."""

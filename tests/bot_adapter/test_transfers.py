@@ -145,6 +145,44 @@ def test_another_dc_that_forgot_us_is_told_again(stage: Stage) -> None:
     assert len(stage.server.calls("auth.importAuthorization")) == 2
 
 
+def test_another_dc_that_forgot_the_key_gets_another(stage: Stage) -> None:
+    content = Blocks(12 * MIB)
+
+    async def story(stage: Stage) -> None:
+        letter = await stage.letter(content, dc=4)
+        assert await stage.fetch(letter) == _whole(content)
+        stage.server.forget_keys(dc=4)
+        assert await stage.fetch(letter, "again") == _whole(content)
+
+    stage.run(story)
+
+
+def test_a_server_may_be_any_dc(tmp_path: Path) -> None:
+    content = Blocks(3 * MIB)
+    with TelegramServer(dcs=(1, 5)) as server:
+        stage = Stage(server, tmp_path)
+
+        async def story(stage: Stage) -> None:
+            assert await stage.fetch(await stage.letter(content)) == _whole(content)
+            assert await stage.fetch(await stage.letter(content, dc=5), "far") == _whole(content)
+
+        stage.run(story)
+        assert len(server.calls("auth.exportAuthorization")) == 1
+
+
+def test_connections_that_end_at_once_arent_made_in_a_hurry(stage: Stage) -> None:
+    content = Blocks(3 * MIB)
+    fault = stage.server.fault(Fault(method="upload.getFile", act=Act.TRANSPORT, code=429, times=6))
+
+    async def story(stage: Stage) -> None:
+        assert await stage.fetch(await stage.letter(content)) == _whole(content)
+
+    stage.run(story)
+    assert fault.struck == 6
+    calls = stage.server.calls("upload.getFile")
+    assert calls[-1].at - calls[0].at >= 1.0
+
+
 def test_the_account_that_is_refused_ends_the_download(stage: Stage) -> None:
     async def story(stage: Stage) -> None:
         letter = await stage.letter(Blocks(12 * MIB))

@@ -165,7 +165,7 @@ class Connection:
             return
         request = Request(tl=obj, name=name, key=self.key, dc=self._dc, connection=self, msg_id=msg_id)
         answer = self._carry_out(request)
-        self.session.wants_updates |= bool(not quiet and self.key.user)
+        self.session.wants_updates |= bool(not quiet and self.key.user and not name.startswith("upload."))
         self._dc.server.changed()
         self._answer(msg_id, answer, fault)
 

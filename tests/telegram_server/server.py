@@ -7,7 +7,7 @@ import base64
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +28,6 @@ from tests.telegram_server.views import Account, Call, Chat, Seen
 from tests.telegram_server.world import Box, Event, Group, Letter, Person, Stored, World, now
 
 T = TypeVar("T")
-HOME_DC = 2
 CALLS_KEPT = 200_000
 
 
@@ -136,12 +135,13 @@ class Core:
 
 
 class TelegramServer:
-    """A server with two DCs, 2 (everybody's home unless told otherwise) and 4. Use it as a context manager.
+    """A server with two DCs, the first of which is everybody's home unless told otherwise. Use it as a context manager.
 
     Every method waits until it is done and may be called from any thread. Ids of chats are marked as Telethon's.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", dcs: Iterable[int] = (2, 4)) -> None:
+    def __init__(self, *, host: str = "127.0.0.1", dcs: Sequence[int] = (2, 4)) -> None:
+        self.home = dcs[0]
         self._core = Core(host, dcs, server_key())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="telegram-server", daemon=True)
@@ -198,9 +198,9 @@ class TelegramServer:
         """The server's RSA key in PEM (PKCS#1)."""
         return public_pem(self._core.key)
 
-    def address(self, dc: int = HOME_DC) -> tuple[str, int]:
-        """Host and port of DC."""
-        found = self._core.dcs[dc]
+    def address(self, dc: int = 0) -> tuple[str, int]:
+        """Host and port of DC (0: the home DC)."""
+        found = self._core.dcs[dc or self.home]
         return found.host, found.port
 
     # ---- People and chats
@@ -215,7 +215,7 @@ class TelegramServer:
         hint: str = "",
         bot_token: str = "",
         premium: bool = False,
-        dc: int = HOME_DC,
+        dc: int = 0,
     ) -> Account:
         """Somebody who may log in: by PHONE, code and password, or as a bot."""
 
@@ -227,7 +227,7 @@ class TelegramServer:
                 code=code,
                 bot_token=bot_token,
                 premium=premium,
-                dc=dc,
+                dc=dc or self.home,
                 password=Verifier(password, hint) if password else None,
             )
             core.world.people[person.id] = person
@@ -298,7 +298,7 @@ class TelegramServer:
         name: str | None = "file.csv",
         caption: str = "",
         mime: str = "application/octet-stream",
-        dc: int = HOME_DC,
+        dc: int = 0,
         grouped_id: int | None = None,
         reply_to: int | None = None,
         forwarded_from: str | None = None,
@@ -314,7 +314,7 @@ class TelegramServer:
         def stored(core: Core) -> Stored:
             found = core.world.stored.get(again)
             if found is None:
-                found = Stored(core.world.number(), held, name, mime, dc)
+                found = Stored(core.world.number(), held, name, mime, dc or self.home)
                 core.world.stored[found.id] = found
             return found
 
@@ -507,9 +507,9 @@ class TelegramServer:
 
         self._do(refuse)
 
-    def forget_keys(self) -> None:
-        """Every auth key is forgotten: connections hear -404."""
-        self._do(lambda core: [dc.keys.clear() for dc in core.dcs.values()])
+    def forget_keys(self, *, dc: int = 0) -> None:
+        """Every auth key (with DC only those made there) is forgotten: connections hear -404."""
+        self._do(lambda core: [one.keys.clear() for one in core.dcs.values() if dc in (0, one.id)])
 
     def expire_codes(self, expired: bool = True) -> None:
         """Login codes are no longer good."""

@@ -118,8 +118,10 @@ def _facts(found: Encoding, choice: dialect.Choice, top: header.Header) -> dict[
     }
     if written.escape:
         facts["escape"] = written.escape.decode()
-    if written.line_end != b"\n":
-        facts["line_end"] = written.line_end.decode()
+    if written.line_end != b"\n" or written.has_double_returns:
+        facts["line_end"] = "\r\r\n" if written.has_double_returns else written.line_end.decode()
+    if written.is_wrapped:
+        facts["lines_in_quotes"] = True
     if written.is_padded or written.is_collapsed:
         facts["blanks_around_fields"] = True
     skipped = [_line(row) for row in choice.rows[: top.skip - top.is_present]]

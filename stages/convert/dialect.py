@@ -34,11 +34,16 @@ def choose(text: bytes, *, is_whole: bool) -> Choice:
         return quick
     line_end = _line_end(text)
     sample = first_lines(text.replace(line_end, b"\n"), LINES)
+    is_doubled = sample.count(b"\r\r\n") * 2 > sample.count(b"\n")
+    if is_doubled:
+        sample = sample.replace(b"\r\r\n", b"\r\n")
     hint = _HINT.match(sample)
     if hint:
-        return _read(text, Written(hint[1], line_end=line_end), 1.0, is_whole)
+        written = Written(hint[1], line_end=line_end, has_double_returns=is_doubled)
+        return _read(text, written, 1.0, is_whole)
     best = max(((score(sample, written), written) for written in candidates(sample)), key=lambda scored: scored[0])
-    return _read(text, msgspec.structs.replace(best[1], line_end=line_end), best[0], is_whole)
+    written = msgspec.structs.replace(best[1], line_end=line_end, has_double_returns=is_doubled)
+    return _read(text, written, best[0], is_whole)
 
 
 _HINT = re.compile(rb'\A"?sep=(.)"?[,;\t]*\r?\n')  # a spreadsheet's own word for the delimiter
@@ -81,7 +86,9 @@ def _quick(text: bytes, is_whole: bool) -> Choice | None:
 
 
 # Other quotes, escapes and blanks around fields call for a closer look, and so do delimiters of more than one byte.
-_ODD = re.compile(rb"(?:^|[,;\t|\n])[ ]*['`]|\\[\"',;\t|]|[,;\t|] +\"|\" +[,;\t|\n]|^[+|][-=+|: ]{3,}", re.MULTILINE)
+_ODD = re.compile(
+    rb"(?:^|[,;\t|\n])[ ]*['`]|\\[\"',;\t|]|[,;\t|] +\"|\" +[,;\t|\n]|^[+|][-=+|: ]{3,}|\r\r", re.MULTILINE
+)
 _COMPOUND = re.compile(rb"[,;\t|][,;|~#*^&<>=!+:%$@]|[~#*^&<>=!+:%$@][,;\t|]")
 
 

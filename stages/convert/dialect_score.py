@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from stages.convert.kinds import NULL, TEXT, classify
-from stages.convert.normal import BOX, StandInTaken, Written, normal
+from stages.convert.normal import BOX, WRAPPED, StandInTaken, Written, normal
 from stages.convert.records import Dialect
 
 COMMON = (b",", b";", b"\t", b"|")
@@ -25,8 +25,10 @@ _NO_DELIMITERS = frozenset(b"\r\n\"'`._-/\\@()[]{}")
 def candidates(sample: bytes) -> Iterator[Written]:
     """Every way in which SAMPLE, whose lines end in line feeds, may be written."""
     lines = [line for line in sample.split(b"\n") if line.strip()]
+    yield from _in_quotes([line.rstrip(b"\r") for line in lines])
     present = [quote for quote in QUOTES if quote in sample]
-    is_boxed = sum(map(bool, map(BOX.match, lines))) in (1, 2, 3)
+    bars = sum(b"|" in line for line in lines)
+    is_boxed = bars * 2 > len(lines) and sum(map(bool, map(BOX.match, lines))) in (1, 2, 3)
     for delimiter in (b"|",) if is_boxed else _delimiters(sample, lines):
         is_padded = delimiter != b" " and sample.count(delimiter + b" ") * 2 > sample.count(delimiter)
         is_collapsed = delimiter == b" " and b"  " in sample
@@ -41,6 +43,16 @@ def candidates(sample: bytes) -> Iterator[Written]:
                     is_collapsed=is_collapsed,
                     is_boxed=is_boxed,
                 )
+
+
+def _in_quotes(lines: Sequence[bytes]) -> Iterator[Written]:
+    """Each line in quotes, with two delimiters or more in each, all alike: one column of text hardly looks so."""
+    if len(lines) < 3 or not all(map(WRAPPED.fullmatch, lines)):
+        return
+    for mark in COMMON:
+        counts = {line.count(mark) for line in lines}
+        if len(counts) == 1 and min(counts) >= 2:
+            yield Written(mark, b'"', is_wrapped=True)
 
 
 def _delimiters(sample: bytes, lines: Sequence[bytes]) -> list[bytes]:

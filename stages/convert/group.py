@@ -132,6 +132,7 @@ def _is_plain(plan: Plan, group: Group, bench: Bench) -> bool:
         and not plan.normal.dialect.is_padded
         and not plan.normal.is_collapsed
         and not plan.normal.is_boxed
+        and not plan.normal.is_wrapped
         and 1 < plan.header.width <= bench.limits.max_columns
     )
 

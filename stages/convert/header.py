@@ -61,6 +61,7 @@ class _Look(NamedTuple):
 
 def _look(rows: Sequence[Sequence[str]], filled: Sequence[int], first: int, width: int) -> _Look:
     below = [rows[index] for index in filled if index > first and len(rows[index]) == width]
+    below = [row for row in below if row != rows[first]] or below  # a header may be said again on each page
     columns = _columns(below[:_BELOW] + below[_BELOW:][-_END:], width)
     kinds = tuple(map(join_all, columns))
     return _Look(first, _vote(rows[first], columns, kinds), below, kinds)
@@ -114,10 +115,23 @@ def _vote(first: Sequence[str], columns: Sequence[Sequence[str]], kinds: Sequenc
     cells = [cell.strip() for cell in first]
     found = list(map(classify, cells))
     vote = sum(map(_vote_kind, found, kinds))
+    if _is_scale(cells) and not any(map(_is_scale, zip(*columns, strict=True))):
+        return max(vote, 2.0)
     if abs(vote) < 1:
         texts = (index for index in range(min(len(cells), len(kinds))) if kinds[index] == TEXT and found[index] == TEXT)
         vote += sum(_vote_text(cells[index], [text for text in columns[index] if text]) for index in texts)
     return vote
+
+
+def _is_scale(cells: Sequence[str]) -> bool:
+    """Whether CELLS have at least three whole numbers, all in a row and one step apart, such as years."""
+    numbers = [int(cell) for cell in cells if _WHOLE.fullmatch(cell)]
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
+    texts = [index for index, cell in enumerate(cells) if not _WHOLE.fullmatch(cell)]
+    return len(numbers) >= 3 and len(steps) == 1 and steps != {0} and texts == list(range(len(texts)))
+
+
+_WHOLE = re.compile(r"[0-9]{1,9}")
 
 
 def _vote_kind(cell: Kind, column: Kind) -> float:

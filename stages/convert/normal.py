@@ -38,6 +38,10 @@ class Written(msgspec.Struct, frozen=True):
     is_padded: bool = False
     is_collapsed: bool = False
     is_boxed: bool = False
+    is_wrapped: bool = False  # each line stands in quotes, its own quotes doubled
+    has_double_returns: bool = (
+        False  # lines end in two carriage returns and a line feed, as when text mode is applied twice
+    )
 
 
 class Normal(msgspec.Struct, frozen=True):
@@ -50,6 +54,7 @@ class Normal(msgspec.Struct, frozen=True):
     stand_ins: tuple[bytes, ...] = ()
     is_collapsed: bool = False
     is_boxed: bool = False
+    is_wrapped: bool = False
 
     def apply(self, text: bytes) -> bytes:
         """TEXT as the engine's dialect has it. Raises StandInTaken."""
@@ -60,6 +65,8 @@ class Normal(msgspec.Struct, frozen=True):
             text = text.replace(old, new)
         if self.is_collapsed:
             text = _MANY.sub(b" ", _EDGES.sub(b"", text))
+        if self.is_wrapped:
+            text = WRAPPED.sub(_unwrapped, text)
         if self.is_boxed:
             text = _BARS.sub(b"", BOX.sub(b"", text))
         return text
@@ -68,6 +75,7 @@ class Normal(msgspec.Struct, frozen=True):
 # A rule between records: +----+----+, |---|:--:|, ----+----. It becomes a blank line.
 BOX = re.compile(rb"^[ ]*(?=[-+|:= ]*-{3})[-+|:= ]+(?=\r?$)", re.MULTILINE)
 _BARS = re.compile(rb"^\|[ ]?|[ ]?\|(?=\r?$)", re.MULTILINE)
+WRAPPED = re.compile(rb'^"((?:[^"\r\n]|"")*)"(?=\r?$)', re.MULTILINE)
 _EDGES = re.compile(rb"^ +| +(?=\r?$)", re.MULTILINE)
 _MANY = re.compile(rb" {2,}")
 
@@ -79,6 +87,8 @@ def normal(written: Written, taken: frozenset[bytes] = frozenset()) -> Normal:
     swaps: list[tuple[bytes, bytes]] = []  # a stand-in, and what it stands for in a value
     if written.line_end != b"\n":
         steps.append((written.line_end, b"\n"))
+    if written.has_double_returns:
+        steps.append((b"\r\r\n", b"\r\n"))
     if written.escape:
         for mark in (written.escape, written.quote, written.delimiter):
             if mark is not None and mark not in (swap[1] for swap in swaps):
@@ -90,8 +100,18 @@ def normal(written: Written, taken: frozenset[bytes] = frozenset()) -> Normal:
     restore = tuple((mark.decode(), text.decode()) for mark, text in swaps)
     dialect = Dialect(delimiter, written.quote, written.is_padded)
     return Normal(
-        dialect, tuple(steps), restore, tuple(mark for mark, _text in swaps), written.is_collapsed, written.is_boxed
+        dialect,
+        tuple(steps),
+        restore,
+        tuple(mark for mark, _text in swaps),
+        written.is_collapsed,
+        written.is_boxed,
+        written.is_wrapped,
     )
+
+
+def _unwrapped(line: re.Match[bytes]) -> bytes:
+    return line[1].replace(b'""', b'"')
 
 
 def _stand_in(

@@ -322,8 +322,6 @@ def _with(table: Table, at: int, spoilt: str, wanted: list[str], name: str) -> P
 @way
 def trailing(table: Table) -> Iterator[Polluted]:
     lines = text_of(table)
-    width = len(table.header)
-    del width
     yield Polluted(
         "trailing delimiters",
         joined([text + "," for text in lines]),
@@ -372,10 +370,3 @@ def single(table: Table) -> Iterator[Polluted]:
     one = table._replace(header=table.header[:1], rows=column)
     yield Polluted("one column", joined(text_of(one)), one.header, column)
     yield Polluted("one column, no header", joined(text_of(one)[1:]), None, column)
-
-
-def files() -> Iterator[Polluted]:
-    for table in tables():
-        for make in WAYS:
-            for spoilt in make(table):
-                yield spoilt._replace(way=f"{table.name}: {spoilt.way}")

@@ -98,8 +98,9 @@ class Lane:
         for other in self._earlier_than(number):
             other.overtaken += 1
         if not future.cancelled():
+            result = _result(future)
             self.answers += 1
-            return _result(future)
+            return result
         raise Unanswered if asked.overtaken < 0 else LaneLost
 
     def _earlier_than(self, number: int) -> Iterable[_Asked]:

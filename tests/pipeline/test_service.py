@@ -186,15 +186,21 @@ def test_the_commented_file_is_the_configuration_itself() -> None:
 
 
 def test_what_it_says_of_defaults_is_true() -> None:
-    needed = {"extract.command": 'argv = ["x"]', "convert.command": 'argv = ["x"]', "telegram": "api_id = 1"}
+    needed = {
+        "paths": 'state = "/s"\nlibrary = "/l"',
+        "extract.command": 'argv = ["x"]',
+        "convert.command": 'argv = ["x"]',
+        "telegram": "api_id = 1",
+    }
     for section in config_writer.sections():
-        head = "".join(f"{key}.{value}\n" for key, value in needed.items() if key == section.name)
+        head = f"[{section.name}]\n{needed.get(section.name, '')}\n" if section.name else ""
         for key in section.keys:
             default = config_writer.shown(key)
             if default and not key.is_required:
-                text = f'paths.state = "/s"\npaths.library = "/l"\n{head}'
+                paths = "" if section.name == "paths" else 'paths.state = "/s"\npaths.library = "/l"\n'
+                text = f"{paths}{head}"
                 plain, _ = config_file.parse(text, Path("/"))
-                made, problems = config_file.parse(f"{text}{key.name} = {default}\n", Path("/"))
+                made, problems = config_file.parse(f"{text}{key.name.rpartition('.')[2]} = {default}\n", Path("/"))
                 assert (made, problems) == (plain, []), key.name
 
 

@@ -41,9 +41,9 @@ def screen(snapshot: Snapshot, config: Config, width: int, height: int) -> Rende
         Text(""),
         _stages(snapshot, config, width, of_daemon=True),
         Text(""),
-        *(_clipped(line, width) for line in _facts(snapshot, config, width)),
+        *(_clipped(line, width) for line in _facts(snapshot, config)),
     ]
-    room = height - _FRAME_LINES - len(_facts(snapshot, config, width))
+    room = height - _FRAME_LINES - len(_facts(snapshot, config))
     if room > 1 and snapshot.recent:
         parts += [Text(""), results(snapshot.recent[: room - 1], snapshot.at, width)]
     return Group(*parts)
@@ -121,24 +121,23 @@ def _clipped(text: Text, width: int, lines: int = 1) -> Text:
     return text
 
 
-def _facts(snapshot: Snapshot, config: Config, width: int) -> list[Text]:
-    """The lines below the stages: jobs, then the machine, then Telegram where there is an account."""
-    jobs = Text(f" {snapshot.running} running, {snapshot.waiting} waiting")
-    jobs.append(f"; since {short_duration(snapshot.at - snapshot.started_at)}: {snapshot.done} done")
+def _facts(snapshot: Snapshot, config: Config) -> list[Text]:
+    """The lines below the stages: what is to do, what was done, the machine, and Telegram where there is an account."""
+    to_do = Text(f" {snapshot.running} running, {snapshot.waiting} waiting{_eta(snapshot)}")
+    done = Text(f" since {short_duration(snapshot.at - snapshot.started_at)}: {snapshot.done} done")
     for count, word in (
         (snapshot.failed, "failed"),
         (snapshot.duplicates, "duplicate"),
         (snapshot.cancelled, "cancelled"),
     ):
         if count:
-            jobs.append(f", {count} {word}")
-    jobs.append(_eta(snapshot))
-    machine = Text(f" memory {short_size(snapshot.rss_bytes)}; disk {short_size(snapshot.free_bytes)} free")
-    machine.append(f", {short_size(config.disk.min_free)} of them left alone (disk.min_free)")
+            done.append(f", {count} {word}")
+    machine = Text(f" memory {short_size(snapshot.rss_bytes)}, disk {short_size(snapshot.free_bytes)} free")
+    machine.append(f" ({short_size(config.disk.min_free)} of them stay so: disk.min_free)")
     restarts = sum(max(0, stage.restarts) for stage in snapshot.stages)
     if restarts:
-        machine.append(f"; {restarts} {_plural(restarts, 'restart')} of workers", style="yellow")
-    lines = [jobs, machine]
+        machine.append(f", {restarts} {_plural(restarts, 'restart')} of workers", style="yellow")
+    lines = [to_do, done, machine]
     if snapshot.telegram:
         lines.append(Text(f" telegram: {shown(snapshot.telegram)}"))
     return lines

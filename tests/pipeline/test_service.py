@@ -186,22 +186,28 @@ def test_the_commented_file_is_the_configuration_itself() -> None:
 
 
 def test_what_it_says_of_defaults_is_true() -> None:
-    needed = {
-        "paths": 'state = "/s"\nlibrary = "/l"',
-        "extract.command": 'argv = ["x"]',
-        "convert.command": 'argv = ["x"]',
-        "telegram": "api_id = 1",
-    }
     for section in config_writer.sections():
-        head = f"[{section.name}]\n{needed.get(section.name, '')}\n" if section.name else ""
+        head = f"[{section.name}]\n" if section.name else ""
+        head += "".join(f"{leaf(key)} = {any_value(key)}\n" for key in section.keys if key.is_required)
+        paths = "" if section.name == "paths" else 'paths.state = "/s"\npaths.library = "/l"\n'
+        plain, problems = config_file.parse(f"{paths}{head}", Path("/"))
+        assert problems == []
         for key in section.keys:
             default = config_writer.shown(key)
             if default and not key.is_required:
-                paths = "" if section.name == "paths" else 'paths.state = "/s"\npaths.library = "/l"\n'
-                text = f"{paths}{head}"
-                plain, _ = config_file.parse(text, Path("/"))
-                made, problems = config_file.parse(f"{text}{key.name.rpartition('.')[2]} = {default}\n", Path("/"))
+                made, problems = config_file.parse(f"{paths}{head}{leaf(key)} = {default}\n", Path("/"))
                 assert (made, problems) == (plain, []), key.name
+
+
+def leaf(key: config_writer.Key) -> str:
+    return key.name.rpartition(".")[2]
+
+
+def any_value(key: config_writer.Key) -> str:
+    """Something that KEY, which must be set, may be."""
+    if key.allowed.startswith("a list"):
+        return '["x"]'
+    return "1" if key.allowed.startswith("a whole number") else f'"/{leaf(key)}"'
 
 
 def test_every_key_says_what_it_is() -> None:

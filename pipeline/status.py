@@ -133,7 +133,7 @@ def _facts(snapshot: Snapshot, config: Config) -> list[Text]:
         if count:
             done.append(f", {count} {word}")
     machine = Text(f" memory {short_size(snapshot.rss_bytes)}, disk {short_size(snapshot.free_bytes)} free")
-    machine.append(f" ({short_size(config.disk.min_free)} of them stay so: disk.min_free)")
+    machine.append(f" (disk.min_free: {short_size(config.disk.min_free)})")
     restarts = sum(max(0, stage.restarts) for stage in snapshot.stages)
     if restarts:
         machine.append(f", {restarts} {_plural(restarts, 'restart')} of workers", style="yellow")

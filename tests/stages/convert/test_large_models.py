@@ -150,7 +150,8 @@ def test_every_nth_record_is_odd(bench: Bench, kind: str, every: int) -> None:
     part = done.part
     spoilt = count // every
     assert part.read == count
-    rejected = spoilt if kind in ("a field too many", "an open quote") else 0
+    is_reject = kind == "a field too many" or (kind == "an open quote" and part.facts["quote"])
+    rejected = spoilt if is_reject else 0  # where half of the records have one quote, it's text like any other
     assert (part.rows, part.rejected) == (count - rejected, rejected)
     found = done.frame(part).cast(pl.String)
     assert found["a"].to_list() == [

@@ -21,6 +21,7 @@ from bot_adapter.board import Board
 from bot_adapter.door import Door
 from bot_adapter.ears import Ears
 from bot_adapter.fatal import explain
+from bot_adapter.files_out import FilesOut
 from bot_adapter.looks import Looks
 from bot_adapter.outbox import REQUEST_S, Outbox
 from bot_adapter.peers import Peers
@@ -140,7 +141,8 @@ class _Account:
         self._transfers = Transfers(telegram, premium=bool(me.premium))
         self._board = Board(telegram, self._peers)
         self._uploads = Uploads(link, config.telegram, self._board, self._transfers.fetch, self._refresh, self._fail)
-        self._outbox = Outbox(telegram, self._peers, link, self._render, self._board.posted, self._fail)
+        files = FilesOut(self._transfers, self._results, Path(config.paths.state) / "telegram" / "answers")
+        self._outbox = Outbox(telegram, self._peers, files, link, self._render, self._board.posted, self._fail)
         self._looks = Looks(telegram, self._peers, link, door, ears, self._uploads.heard, config.telegram.first_look_s)
         self._looks.is_bot = bool(me.bot)
         self._jobs_open: set[int] = set()

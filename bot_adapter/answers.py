@@ -129,11 +129,9 @@ def result(facts: ResultFacts, preview: Preview | None = None) -> str:
         return _failure(facts)
     drawn = _preview(facts, preview) if preview is not None and preview.columns else ""
     headline, tables, remark = _headline(facts), _tables(facts), _remark(facts)
-    for blocks in ((headline, tables, drawn, remark), (headline, tables, remark), (headline, remark)):
-        text = "\n\n".join(filter(None, blocks))
-        if len(text) <= LONGEST:
-            break
-    return text
+    forms = ((headline, tables, drawn, remark), (headline, tables, remark), (headline, remark))
+    texts = ["\n\n".join(filter(None, blocks)) for blocks in forms]
+    return next((text for text in texts if len(text) <= LONGEST), texts[-1])
 
 
 def _failure(facts: ResultFacts) -> str:
@@ -181,7 +179,7 @@ def _table(table: TableFacts) -> str:
 
 def _preview(facts: ResultFacts, preview: Preview) -> str:
     drawn, hidden = previews.draw(preview)
-    title = f"{bold(facts.tables[0].name, 40)} begins:\n" if facts.table_count > 1 else ""
+    title = f"{bold(facts.tables[0].name, 40)} begins:\n" if facts.table_count > 1 and facts.tables else ""
     more = f"\n… {count(hidden, 'more column')}" if hidden else ""
     return f"{title}<pre>{html.escape(drawn, quote=False)}</pre>{more}"
 

@@ -10,16 +10,20 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from telethon import errors, functions, types
 from telethon.extensions import html
 
 from bot_adapter.fatal import raise_if_fatal
+from bot_adapter.files_out import FilesOut
 from bot_adapter.peers import Peers, UnknownChat
-from pipeline.adapter_model import Link, Say, Sent, StatusFacts, Undeliverable
+from pipeline.adapter_model import FilesFacts, Link, Say, Sent, StatusFacts, Undeliverable
 
 REQUEST_S: Final = 30.0  # for one request; Telethon has no limit of its own
+_MAX_ID: Final = 2**63 - 1
 _RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LOOK_BACK: Final = 50  # messages that are searched for one of which only its being there is known
 _REFUSED_IDS: Final = ("REPLY_MESSAGE_ID_INVALID", "REPLY_TO_INVALID", "MSG_ID_INVALID", "MESSAGE_ID_INVALID")
@@ -32,10 +36,18 @@ class Outbox:
     """RENDER puts an item into words (HTML), TOLD hears of each that is in its chat, FAILED of what ends the account."""
 
     def __init__(
-        self, client: Any, peers: Peers, link: Link, render: Render, told: Told, failed: Callable[[Exception], None]
+        self,
+        client: Any,
+        peers: Peers,
+        files: FilesOut,
+        link: Link,
+        render: Render,
+        told: Told,
+        failed: Callable[[Exception], None],
     ) -> None:
         self._client = client
         self._peers = peers
+        self._files = files
         self._link = link
         self._render = render
         self._told = told
@@ -80,15 +92,42 @@ class Outbox:
 
     async def _deliver(self, say: Say) -> None:
         """Sends SAY until it's there, or can never be."""
+        if isinstance(say.facts, FilesFacts):
+            await self._deliver_files(say)
+            return
         text = await self._render(say)
+        message = await self._persist(say, partial(self._send, say, text), partial(self._find, say, text))
+        if message is not None:
+            self._link.report(Sent(say.item, message))
+            self._told(say, message, text)
+
+    async def _deliver_files(self, say: Say) -> None:
+        """Sends tables as files, one message each, whose random ids follow the item's own."""
+        assert isinstance(say.facts, FilesFacts)
+        message: int | None = 0
+        async with self._files.made(say.item, say.facts) as paths:
+            if not paths:
+                self._link.report(Undeliverable(say.item, "the tables could not be copied"))
+                return
+            for number, path in enumerate(paths):
+                message = await self._persist(say, partial(self._send_file, say, path, number), _nowhere)
+                if message is None:
+                    return
+        self._link.report(Sent(say.item, message or 0))
+
+    async def _persist(
+        self, say: Say, send: Callable[[bool, bool], Awaitable[int]], find: Callable[[], Awaitable[int]]
+    ) -> int | None:
+        """Has SEND try (plainly or not, as a reply or not) until the message is there; its id. Where Telegram only says
+        that it's there, FIND looks for it. None where it can never be, which is reported."""
         attempt = 0
         plain = without_reply = False
         while True:
             await self._wait_out_flood()
             try:
-                message = await self._send(say, text, plain=plain, reply=not without_reply)
+                return await send(plain, not without_reply)
             except errors.RandomIdDuplicateError:
-                message = await self._find(say, text)
+                return await find()
             except (errors.FloodWaitError, errors.FloodPremiumWaitError) as error:
                 self._not_before = time.monotonic() + error.seconds
                 continue
@@ -107,28 +146,36 @@ class Outbox:
                     plain = True
                 else:
                     self._link.report(Undeliverable(say.item, type(error).__name__))
-                    return
-                continue
-            self._link.report(Sent(say.item, message))
-            self._told(say, message, text)
-            return
+                    return None
 
     async def _wait_out_flood(self) -> None:
         while (left := self.flood_s) > 0:  # noqa: ASYNC110 - another chat's message may make it longer meanwhile
             await asyncio.sleep(left)
 
-    async def _send(self, say: Say, text: str, *, plain: bool, reply: bool) -> int:
+    async def _send(self, say: Say, text: str, plain: bool, reply: bool) -> int:
         words, entities = html.parse(text)
         request = functions.messages.SendMessageRequest(
             peer=await self._peers.find(say.chat),
             message=words,
             random_id=say.random_id,
             entities=None if plain else entities,
-            reply_to=types.InputReplyToMessage(say.reply_to) if reply and say.reply_to else None,
+            reply_to=_reply_to(say, reply),
             silent=isinstance(say.facts, StatusFacts) or None,
             no_webpage=True,
         )
         return message_id(await asyncio.wait_for(self._client(request), REQUEST_S), say.random_id)
+
+    async def _send_file(self, say: Say, path: Path, number: int, plain: bool, reply: bool) -> int:
+        random_id = (say.random_id + number) & _MAX_ID
+        request = functions.messages.SendMediaRequest(
+            peer=await self._peers.find(say.chat),
+            media=await self._files.uploaded(path),
+            message="",
+            random_id=random_id,
+            reply_to=_reply_to(say, reply),
+            silent=True,
+        )
+        return message_id(await asyncio.wait_for(self._client(request), REQUEST_S), random_id)
 
     async def _find(self, say: Say, text: str) -> int:
         """The id of a message of ours of which Telegram only says that it's there; 0 where it isn't found."""
@@ -143,6 +190,14 @@ class Outbox:
             if message.out and replies == say.reply_to and (message.message or "")[:20] == words[:20]:
                 return int(message.id)
         return 0
+
+
+async def _nowhere() -> int:
+    return 0
+
+
+def _reply_to(say: Say, reply: bool) -> types.InputReplyToMessage | None:
+    return types.InputReplyToMessage(say.reply_to) if reply and say.reply_to else None
 
 
 def message_id(result: Any, random_id: int) -> int:

@@ -7,7 +7,17 @@ from typing import Final, Protocol
 
 from pipeline import adapter_facts
 from pipeline.adapter_ledger import AdapterLedger, EndedJob
-from pipeline.adapter_model import Asked, Facts, JobLine, OpenUpload, ReplyFacts, StatusFacts, UploadState, Wishes
+from pipeline.adapter_model import (
+    Asked,
+    Facts,
+    FilesFacts,
+    JobLine,
+    OpenUpload,
+    ReplyFacts,
+    StatusFacts,
+    UploadState,
+    Wishes,
+)
 from pipeline.adapter_spool import job_name
 from pipeline.config import Config
 from pipeline.disk import measure
@@ -178,6 +188,9 @@ class Desk:
         facts = adapter_facts.result(self._ledger.db, ended, upload.job, name, wanted, arrived_at)
         first = min(message.message for message in upload.messages)
         self._ledger.say(f"final:{upload.id}:{upload.attempt}", upload.chat, first, upload.id, facts)
+        if wanted and facts.tables:
+            files = FilesFacts(format=wanted, tables=facts.tables)
+            self._ledger.say(f"files:{upload.id}:{upload.attempt}", upload.chat, first, upload.id, files)
         self._ledger.end(upload.id, UploadState.ANSWERED)
 
     # Lists

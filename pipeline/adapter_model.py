@@ -137,6 +137,13 @@ class RefusalFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True, t
     reason: Reason
 
 
+class FilesFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="files"):
+    """Tables that are sent back as files: `format` is csv, xlsx or parquet."""
+
+    format: str
+    tables: tuple[TableFacts, ...]
+
+
 class JobLine(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One upload in a list."""
 
@@ -159,7 +166,7 @@ class ReplyFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     numbers: dict[str, float] = {}
 
 
-Facts = StatusFacts | ResultFacts | RefusalFacts | ReplyFacts
+Facts = StatusFacts | ResultFacts | RefusalFacts | FilesFacts | ReplyFacts
 
 
 # The adapter's reports

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from pipeline import xlsx
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -22,6 +24,7 @@ CELL: Final = 200  # characters of a value that a preview needs
 COLUMNS: Final = 60
 MAX_FILE_BYTES: Final = 1_900_000_000  # Telegram takes files of up to 2 GB
 _NUMERIC: Final = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*)")
+_ROWS_AT_ONCE: Final = 1000
 _MEMORY: Final = "512MB"
 
 
@@ -33,7 +36,7 @@ class First(msgspec.Struct, frozen=True, kw_only=True, tag="first"):
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True, tag="copy"):
-    """The table in FOLDER as files of `format` (csv, parquet) in INTO, called `name`, each small enough to be sent."""
+    """The table in FOLDER as files of `format` (csv, xlsx, parquet) in INTO, called `name`, each small enough to be sent."""
 
     folder: str
     into: str
@@ -96,12 +99,45 @@ def copy(connection: DuckDBPyConnection, request: Copy) -> Files:
     """A table as files."""
     into = Path(request.into)
     into.mkdir(parents=True, exist_ok=True)
-    if request.format == "csv":
+    if request.format == "xlsx" and _fits_a_sheet(connection, request.folder):
+        target = into / f"{request.name}.xlsx"
+        _write_xlsx(connection, request, target)
+        return Files(files=(str(target),))
+    if request.format in ("csv", "xlsx"):
         target = into / f"{request.name}.csv"
         connection.read_parquet(parts(request.folder)).write_csv(str(target))
         return Files(files=tuple(_split_lines(target)))
     found = parts(request.folder)
     return Files(files=tuple(_link(path, into, request.name, len(found) > 1) for path in found))
+
+
+def _fits_a_sheet(connection: DuckDBPyConnection, folder: str) -> bool:
+    """Whether a table fits a sheet; a larger one becomes CSV."""
+    relation = connection.read_parquet(parts(folder))
+    rows = connection.execute(f"SELECT count(*) FROM {_source(folder)}").fetchone()
+    return rows is not None and rows[0] < xlsx.MAX_ROWS and len(relation.columns) <= xlsx.MAX_COLUMNS
+
+
+def _write_xlsx(connection: DuckDBPyConnection, request: Copy, target: Path) -> None:
+    relation = connection.read_parquet(parts(request.folder))
+    kinds = [str(kind) for kind in relation.types]
+    columns = ", ".join(
+        f"#{at}" if _NUMERIC.fullmatch(kind) or kind == "BOOLEAN" else f"CAST(#{at} AS VARCHAR)"
+        for at, kind in enumerate(kinds, 1)
+    )
+    found = connection.execute(f"SELECT {columns} FROM {_source(request.folder)}")
+    xlsx.write(target, request.name, relation.columns, _rows(found))
+
+
+def _source(folder: str) -> str:
+    """The table as SQL names it."""
+    files = ", ".join("'" + path.replace("'", "''") + "'" for path in parts(folder))
+    return f"read_parquet([{files}])"
+
+
+def _rows(found: DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := found.fetchmany(_ROWS_AT_ONCE):
+        yield from rows
 
 
 def parts(folder: str) -> list[str]:

@@ -199,3 +199,27 @@ def test_a_deleted_upload_is_withdrawn(home: House) -> None:
     home.wait(lambda: home.rows("SELECT 1 FROM telegram_upload WHERE state = 'withdrawn'"))
     home.final(home.anna, home.send(home.anna, csv_of("51,after"), name="after-gone.csv"))
     assert not home.finals(home.anna, part)
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "parquet"])
+def test_tables_come_back_as_files(home: House, kind: str) -> None:
+    content = csv_of(f"1,{kind}", "2,=1+1", "3,")
+    message = home.send(home.bob, content, name=f"back-{kind}.csv", caption=f"format: {kind}")
+    home.final(home.bob, message)
+    sent = home.wait(lambda: [one for one in home.said(home.bob) if one.reply_to == message and one.file_name])
+    assert [one.file_name for one in sent] == [f"back_{kind}.{kind}"]
+    data = home.server.content(sent[0].document)
+    assert read_table(data, kind) == [["1", kind], ["2", "=1+1"], ["3", None]]
+
+
+def read_table(data: bytes, kind: str) -> list[list[str | None]]:
+    import fastexcel
+    import polars as pl
+
+    if kind == "csv":
+        frame = pl.read_csv(data)
+    elif kind == "xlsx":
+        frame = fastexcel.read_excel(data).load_sheet(0).to_polars()
+    else:
+        frame = pl.read_parquet(data)
+    return [[None if value is None else str(value).removesuffix(".0") for value in row] for row in frame.rows()]

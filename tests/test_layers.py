@@ -72,7 +72,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
     project = PROJECT["project"]
     declared = [
         *project["dependencies"],
-        *(line for extra in ("telegram", "stats") for line in project["optional-dependencies"][extra]),
+        *(line for extra in ("postgres", "s3", "stats", "telegram") for line in project["optional-dependencies"][extra]),
     ]
     names = {re.split(r"[<>=!\[;. ]", line)[0].replace("-", "_") for line in declared}
     assert foreign <= names

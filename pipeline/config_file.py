@@ -200,7 +200,11 @@ class _Reader:
             same = [other for other, its in paths.items() if its == path and other < key]
             if same:
                 self._note(("paths", key), f"it is the same folder as paths.{same[0]}; each needs one of its own")
-        state = paths["state"]
+        for key in ("state", "library"):
+            if key not in paths:
+                self._note(("paths", key), "it is empty; allowed: a folder")
+        if (state := paths.get("state")) is None:
+            return
         for key in ("library", "inbox"):
             inside = os.path.join(state, "")
             if paths.get(key, "").startswith((f"{inside}work/", f"{inside}spool/", f"{inside}locks/", f"{inside}run/")):

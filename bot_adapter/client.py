@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from rsa import PublicKey
 from telethon import TelegramClient
 from telethon.crypto import rsa
 from telethon.errors import AuthKeyNotFound, InvalidBufferError
@@ -138,7 +139,7 @@ def _use_server(telegram: Telegram, session: Any) -> None:
         raise ConfigInvalid(where="telegram.server", problem=f"{telegram.server!r} isn't host:port.")
     if telegram.server_key:
         try:
-            rsa.add_key(Path(telegram.server_key).read_text("ascii"), old=False)
+            rsa.add_key(_public_key(Path(telegram.server_key)), old=False)
         except (OSError, ValueError) as error:
             raise ConfigInvalid(where="telegram.server_key", problem=f"{telegram.server_key}: {error}") from None
     # The login may have gone on to another of that server's DCs: only where another server is named it is begun anew.
@@ -148,6 +149,15 @@ def _use_server(telegram: Telegram, session: Any) -> None:
         session.auth_key = None
         session.save()
         known.write_text(telegram.server)
+
+
+def _public_key(path: Path) -> bytes:
+    """The RSA key in PATH as PKCS#1 in PEM, which is all that Telethon reads. Raises OSError, ValueError."""
+    data = path.read_bytes()
+    if b"BEGIN PUBLIC KEY" not in data:
+        return data
+    key: bytes = PublicKey.load_pkcs1_openssl_pem(data).save_pkcs1()
+    return key
 
 
 def api_hash(telegram: Telegram) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from telethon import TelegramClient, errors
+from telethon import TelegramClient
 from telethon.crypto import AuthKey
 from telethon.network import MTProtoSender
 from telethon.tl import TLRequest, functions
@@ -152,12 +152,14 @@ async def dial(
     *,
     salt: int = 0,
     authorization: Any = None,
+    quiet: bool = True,
     connect_s: float,
 ) -> tuple[Lane, AuthKey]:
     """A new connection to ADDRESS on KEY, and the key.
 
     KEY may be empty: one is made then, and AUTHORIZATION (of auth.exportAuthorization) imported into it. SALT is the
-    last one known. Raises OSError, TimeoutError, RPCError.
+    last one known. QUIET asks for no updates, which requests for files bring none of anyway. Raises OSError,
+    TimeoutError, RPCError.
     """
     sender = MTProtoSender(
         key or None,
@@ -174,7 +176,7 @@ async def dial(
     try:
         async with asyncio.timeout(connect_s):
             await sender.connect(wire)
-            await _introduce(client, sender, authorization)
+            await _introduce(client, sender, authorization, quiet=quiet)
     except BaseException:
         await sender.disconnect()
         await wire.disconnect()
@@ -183,8 +185,8 @@ async def dial(
     return Lane(sender, wire), sender.auth_key
 
 
-async def _introduce(client: TelegramClient, sender: MTProtoSender, authorization: Any) -> None:
-    """Says who connects, as each new connection must, and that it wants no updates (files never bring any)."""
+async def _introduce(client: TelegramClient, sender: MTProtoSender, authorization: Any, *, quiet: bool) -> None:
+    """Says who connects, as each new connection must."""
     known = client._init_request
     query: TLRequest = functions.help.GetConfigRequest()
     if authorization is not None:
@@ -199,13 +201,8 @@ async def _introduce(client: TelegramClient, sender: MTProtoSender, authorizatio
         lang_code=known.lang_code,
         query=query,
     )
-    quiet = functions.InvokeWithoutUpdatesRequest(hello)
-    try:
-        await _answered(sender, functions.InvokeWithLayerRequest(LAYER, quiet))
-    except errors.BadRequestError:
-        if authorization is not None:
-            raise  # it is good once
-        await _answered(sender, functions.InvokeWithLayerRequest(LAYER, hello))
+    wanted = functions.InvokeWithoutUpdatesRequest(hello) if quiet else hello
+    await _answered(sender, functions.InvokeWithLayerRequest(LAYER, wanted))
 
 
 async def _answered(sender: MTProtoSender, request: TLRequest) -> Any:

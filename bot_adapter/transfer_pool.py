@@ -164,6 +164,9 @@ class Pool:
             self._trouble(f"no connection for files ({error or type(error).__name__})")
         except errors.FloodError as error:
             self._window.flooded(getattr(error, "seconds", 1), self._loop.time())
+        except (errors.BadRequestError, errors.NotFoundError) as error:
+            # Neither the connection nor the account, but how it was opened; Telegram has troubles, or another way is tried.
+            self._trouble(f"no connection for files ({error})")
         except (errors.RPCError, errors.AuthKeyNotFound) as error:
             if not self._another_key(error):
                 self._fail_all(error)
@@ -210,7 +213,7 @@ class Pool:
 
     def _another_key(self, error: Exception) -> bool:
         """Whether ERROR is over with another authorization; the connections with this one are given up then."""
-        if not isinstance(error, (*_ACCOUNT, errors.BadRequestError)) or not self._renew():
+        if not isinstance(error, _ACCOUNT) or not self._renew():
             return False
         for lane in self._lanes:
             self._start(lane.close())

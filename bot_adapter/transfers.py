@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
-from telethon import TelegramClient
+from telethon import TelegramClient, errors
 from telethon.crypto import AuthKey
 from telethon.tl import types
 from telethon.tl.functions.auth import ExportAuthorizationRequest
@@ -42,6 +42,7 @@ class Transfers:
         self._salts: dict[int, int] = {}
         self._addresses: dict[int, Address] = {}
         self._renewed: dict[int, int] = {}
+        self._quiet = True
         self._making_key: dict[int, asyncio.Lock] = {}
 
     @property
@@ -136,14 +137,20 @@ class Transfers:
         return True
 
     async def _lane(self, dc: int, address: Address, key: AuthKey, authorization: Any = None) -> Lane:
-        lane, made = await dial(
-            self._client,
-            address,
-            key,
-            salt=self._salts.get(dc, 0),
-            authorization=authorization,
-            connect_s=self._patience.connect_s,
-        )
+        quiet = self._quiet
+        try:
+            lane, made = await dial(
+                self._client,
+                address,
+                key,
+                salt=self._salts.get(dc, 0),
+                authorization=authorization,
+                quiet=quiet,
+                connect_s=self._patience.connect_s,
+            )
+        except (TimeoutError, errors.BadRequestError, errors.NotFoundError, errors.ServerError):
+            self._quiet = not quiet  # a server that doesn't know how to be quiet; the next try is another one
+            raise
         self._salts[dc] = lane.salt
         if dc != self._home:
             self._keys[dc] = made

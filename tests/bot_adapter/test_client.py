@@ -133,6 +133,28 @@ async def _connect(config: Config) -> None:
         pass
 
 
+@pytest.mark.needs("openssl")
+def test_a_key_may_be_in_either_form(telegram_server: TelegramServer, tmp_path: Path) -> None:
+    import subprocess
+
+    from telethon.crypto import rsa
+
+    account = telegram_server.add_account()
+    config = configured(telegram_server, tmp_path)
+    pem = tmp_path / "server.pem"
+    openssl = ["openssl", "rsa", "-RSAPublicKey_in", "-in", str(pem), "-pubout"]
+    converted = subprocess.run(openssl, capture_output=True, check=True).stdout
+    assert b"BEGIN PUBLIC KEY" in converted
+    pem.write_bytes(converted)
+    rsa._server_keys.clear()
+
+    async def story() -> int:
+        async with logged_in(config, account) as client:
+            return int((await client.get_me()).id)
+
+    assert asyncio.run(story()) == account.id
+
+
 def test_a_wrong_key_is_said(telegram_server: TelegramServer, tmp_path: Path) -> None:
     from telethon.crypto import rsa
 

@@ -19,7 +19,7 @@ from tests.bot_adapter.telegram import configured, logged_in
 from tests.telegram_server import Act, Blocks, Content, Fault, TelegramServer
 
 MIB = 1024 * 1024
-QUICK = Patience(connect_s=5.0, silent_s=1.0, overtaken_s=0.2, longest_s=20.0, idle_s=1.0)
+QUICK = Patience(connect_s=2.0, silent_s=1.0, overtaken_s=0.2, longest_s=20.0, idle_s=1.0)
 
 
 class Stage:
@@ -168,6 +168,26 @@ def test_a_server_may_be_any_dc(tmp_path: Path) -> None:
 
         stage.run(story)
         assert len(server.calls("auth.exportAuthorization")) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"act": Act.ERROR, "code": 400, "text": "INPUT_METHOD_INVALID"},
+        {"act": Act.ERROR, "code": 500, "text": "NOT_IMPLEMENTED"},
+        {"act": Act.SILENCE},
+    ],
+)
+def test_a_server_that_cant_be_quiet_is_borne(stage: Stage, fault: dict[str, Any]) -> None:
+    content = Blocks(3 * MIB)
+
+    async def story(stage: Stage) -> None:
+        letter, far = await stage.letter(content), await stage.letter(content, dc=4)
+        stage.server.fault(Fault(method="invokeWithoutUpdates", times=1000, **fault))
+        assert await stage.fetch(letter) == _whole(content)
+        assert await stage.fetch(far, "far") == _whole(content)
+
+    stage.run(story)
 
 
 def test_connections_that_end_at_once_arent_made_in_a_hurry(stage: Stage) -> None:

@@ -154,6 +154,9 @@ class Connection:
         assert self.key and self.session
         quiet = False
         while isinstance(obj, _WRAPPERS):
+            fault = self._dc.server.faults.strike(method_name(obj), obj, alone=True)
+            if fault and not self._may_go_on(fault, msg_id):
+                return
             quiet |= isinstance(obj, functions.InvokeWithoutUpdatesRequest)
             if isinstance(obj, functions.InitConnectionRequest):
                 self.key.initialized = obj.api_id == self._dc.server.api_id

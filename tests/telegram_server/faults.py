@@ -70,9 +70,10 @@ class Faults:
     gzip: bool = True
     offers_hashes: bool = True  # getFileHashes gives any
 
-    def strike(self, name: str, request: Any) -> Fault | None:
-        """The rule that strikes this request, if any."""
-        return next((rule for rule in self.rules if rule.strikes(name, request)), None)
+    def strike(self, name: str, request: Any, *, alone: bool = False) -> Fault | None:
+        """The rule that strikes this request, if any; with ALONE only one that names it."""
+        rules = (rule for rule in self.rules if not alone or rule.method == name)
+        return next((rule for rule in rules if rule.strikes(name, request)), None)
 
 
 def method_name(request: Any) -> str:

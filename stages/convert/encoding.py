@@ -61,12 +61,28 @@ def detect(head: bytes, *, is_whole: bool) -> Encoding | None:
 
 def _by_zeros(head: bytes) -> Encoding | None:
     """UTF-16 and UTF-32 without a mark show by where their zero bytes are."""
+    for codec, top in (("utf-32-le", 3), ("utf-32-be", 0)):
+        if not any(head[top::4][: len(head) // 4]) and _is_utf32(head[: len(head) // 4 * 4], codec):
+            return Encoding(codec, confidence=0.9)
     even, odd = head[0::2].count(0), head[1::2].count(0)
     if odd > len(head) // 8 and even < odd // 8:
         return Encoding("utf-16-le", confidence=0.9)
     if even > len(head) // 8 and odd < even // 8:
         return Encoding("utf-16-be", confidence=0.9)
     return None
+
+
+def _is_utf32(head: bytes, codec: str) -> bool:
+    """Whether HEAD is text in CODEC: numbers of four bytes would be control characters."""
+    try:
+        text = head.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and sum(map(_is_control, text)) * 200 <= len(text)
+
+
+def _is_control(character: str) -> bool:
+    return character < " " and character not in "\t\n\r\x1b\x1f"
 
 
 def _mostly_utf8(head: bytes) -> Encoding | None:

@@ -23,6 +23,7 @@ from pipeline.config import Config, Telegram
 from pipeline.errors import ConfigInvalid, ExitCode, StampmillError
 
 CONNECT_S = 15.0
+_EXCHANGES = 3
 _TEST_DC = 2  # what a server of one's own is called until it says otherwise
 
 
@@ -108,7 +109,7 @@ def make(telegram: Telegram, session: Path, *, patient: bool = False) -> Telegra
 async def connect(client: TelegramClient, telegram: Telegram) -> None:
     """Connects. Raises TelegramUnreachable, and LoginNeeded where Telegram doesn't know the login's key any more."""
     try:
-        await client.connect()
+        await _shake_hands(client)
         if telegram.server:
             this = (await client(GetConfigRequest())).this_dc
             if this != client.session.dc_id:
@@ -124,6 +125,20 @@ async def connect(client: TelegramClient, telegram: Telegram) -> None:
     except (OSError, EOFError, TimeoutError, InvalidBufferError) as error:
         where = telegram.server or f"{client.session.server_address}:{client.session.port}"
         raise TelegramUnreachable(where=where, detail=error) from None
+
+
+async def _shake_hands(client: TelegramClient) -> None:
+    """Connects. Where the server hangs up in the midst of the key exchange it is begun again: Telethon's arithmetic is
+    wrong once in a thousand times, and it takes a hang-up for the end."""
+    for attempt in range(1, _EXCHANGES + 1):
+        try:
+            await client.connect()
+        except EOFError:
+            await client._sender._connection.disconnect()
+            if attempt == _EXCHANGES:
+                raise
+        else:
+            return
 
 
 def _version() -> str:

@@ -177,10 +177,12 @@ async def dial(
         async with asyncio.timeout(connect_s):
             await sender.connect(wire)
             await _introduce(client, sender, authorization, quiet=quiet)
-    except BaseException:
+    except BaseException as error:
         await sender.disconnect()
         await wire.disconnect()
         _retrieve(sender.disconnected)
+        if isinstance(error, EOFError):
+            raise ConnectionError("the server hung up") from None
         raise
     return Lane(sender, wire), sender.auth_key
 

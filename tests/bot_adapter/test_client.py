@@ -101,6 +101,23 @@ def test_a_key_that_the_server_forgot_asks_for_a_login(telegram_server: Telegram
     assert not asyncio.run(again(anew=True))
 
 
+def test_a_key_exchange_that_goes_wrong_is_begun_again(
+    telegram_server: TelegramServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from telethon.crypto import Factorization
+
+    account = telegram_server.add_account()
+    right, wrong = Factorization.factorize, [(1, 7), (1, 7)]
+    monkeypatch.setattr(Factorization, "factorize", lambda pq: wrong.pop() if wrong else right(pq))
+
+    async def story() -> int:
+        async with logged_in(configured(telegram_server, tmp_path), account) as client:
+            return int((await client.get_me()).id)
+
+    assert asyncio.run(story()) == account.id
+    assert not wrong
+
+
 def test_salts_may_change_at_any_time(telegram_server: TelegramServer, tmp_path: Path) -> None:
     account = telegram_server.add_account()
 

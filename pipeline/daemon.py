@@ -19,9 +19,11 @@ from pipeline.control import ControlServer
 from pipeline.errors import ConfigInvalid, StateUnwritable
 from pipeline.inbox import Inbox
 from pipeline.journal import Journal, Level
+from pipeline.messages import Stop
 from pipeline.model import JobState, Options, Snapshot, StageName
 from pipeline.notify import Notifier
 from pipeline.orders import Orders, Reloaded
+from pipeline.recycling import LOOK_S, Recycler, Seen
 from pipeline.reports import SAMPLE_S, Reporter
 from pipeline.scheduler import Ended
 from pipeline.spool import Spooled
@@ -66,6 +68,7 @@ class Daemon:
         self._notifier = Notifier()
         self._journal = Journal(config.log.format, config.log.level)
         self._not_ready_since: dict[StageName, float] = {}
+        self._recycler = Recycler()
         self._paused = ""
         self._telegram: Adapter | None = None
 
@@ -122,6 +125,7 @@ class Daemon:
         every(_WATCH_S, self._orders.tell_watchers)
         every(_LOOK_S, server.tidy)
         every(_CLEAN_S, self._clean)
+        every(LOOK_S, self._recycle)
         if self._notifier.watchdog_s:
             every(self._notifier.watchdog_s / 4, self._feed_watchdog)
 
@@ -191,6 +195,21 @@ class Daemon:
             self._notifier.alive()
 
     # Keeping house
+
+    def _recycle(self) -> None:
+        """Has idle workers replaced that hold much memory. One that is told to stop finishes what it is sent till then."""
+        supervisor = self._supervisor
+        idle = supervisor.idle
+        seen = []
+        for state in supervisor.scheduler.stages:
+            pid = supervisor.workers[state.name].pid
+            size = supervisor.watchdog.sizes.get(pid or 0)
+            if pid and size and state.ready:
+                seen.append(Seen(state.name, pid, idle and not state.in_hand, state.finished, size.rss))
+        for stage in self._recycler.look(seen, time.monotonic()):
+            self._journal.debug("a fresh worker takes over, for the memory that this one holds", stage=stage.title)
+            supervisor.workers[stage].send([Stop()])
+            supervisor.workers[stage].restarts -= 1  # it is none that anybody should look into
 
     def _clean(self) -> None:
         """Deletes uploads whose job ended long ago, and what a `submit` that was broken off has left."""

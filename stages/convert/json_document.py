@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pipeline.model import Reason
@@ -50,8 +53,24 @@ def _read(source: Source, found: Encoding, bench: Bench) -> None:
     elif found.codec == "utf-8":
         _Large(source, found, facts, bench).read()
     else:
-        step = "Save it as UTF-8 and send it again; its bytes are kept as they came."
-        raise Refused(reasons.unsupported(f"a JSON document of this size in {found.codec}", step))
+        with bench.scratch() as path:
+            size = _write_utf8(source, found, path)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                _Large(Source(descriptor, 0, size, source.path), Encoding("utf-8"), facts, bench).read()
+            finally:
+                os.close(descriptor)
+
+
+def _write_utf8(source: Source, found: Encoding, path: Path) -> int:
+    """Writes SOURCE as UTF-8 to PATH and gives its size: what cuts a document counts bytes of ASCII."""
+    decoder = codecs.getincrementaldecoder(found.codec)("stampmill.stray")
+    at = found.bom
+    with path.open("wb") as file:
+        while piece := source.read(at, json_split.PIECE):
+            at += len(piece)
+            file.write(decoder.decode(piece, at >= source.length).encode("utf-8", "replace"))
+        return file.tell()
 
 
 def _read_text(text: bytes, facts: dict[str, Any], bench: Bench) -> None:

@@ -154,6 +154,17 @@ def test_large_documents_are_split_right(values: list[dict[str, Any]], indent: i
         ]
 
 
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32-le", "cp1251"])
+def test_large_documents_in_other_encodings(bench: Bench, codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_document, "WHOLE", 0)
+    monkeypatch.setattr(json_split, "PIECE", 401)
+    words = ["Все", "люди", "рождаются", "свободными", "и", "равными", "в", "своем", "достоинстве", "и", "правах"]
+    values = [{"id": number, "word": word} for number, word in enumerate(words * 9)]
+    done = bench.convert({"a.json": json.dumps(values, ensure_ascii=False, indent=1).encode(codec)})
+    assert done.frame(done.part).to_dicts() == values
+    assert not [path for path in bench.work.iterdir() if "scratch" in path.name]
+
+
 @pytest.mark.parametrize("cut", [1, 5, 30])
 @pytest.mark.parametrize("whole", [0, 1 << 20])
 def test_a_cut_document_gives_nothing(bench: Bench, cut: int, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,7 @@ class Daemon:
     def _submit(self, files: list[Spooled]) -> None:
         uploads = []
         for file in files:
-            with contextlib.suppress(FileNotFoundError):  # somebody deleted it meanwhile
+            with contextlib.suppress(OSError):  # somebody deleted it meanwhile; if not, the next start finds it
                 uploads.append((file.source, spool.upload_of(file), Options()))
         if not uploads:
             return
@@ -217,7 +217,7 @@ class Daemon:
         for folder in spool.folders(self._config.paths.spool):
             ended_at = self._supervisor.ledger.ended_at(f"spool:{folder.name}")
             if ended_at == math.inf:
-                is_due = spool.age_s(folder) > _BROKEN_S
+                is_due = spool.is_broken(folder, _BROKEN_S)
             else:
                 is_due = bool(keep_s and ended_at is not None and ended_at < now - keep_s)
             if is_due:

@@ -153,9 +153,13 @@ class Orders:
         uploads = []
         for name in request.folders:
             file = spool.folder_named(self._reporter.config.paths.spool, name)
-            if file is None:
+            try:
+                upload = spool.upload_of(file) if file else None
+            except OSError:
+                upload = None
+            if file is None or upload is None:
                 raise Refused("gone", f"There is no upload {name} in the spool.")
-            uploads.append((file.source, spool.upload_of(file), options))
+            uploads.append((file.source, upload, options))
         jobs = self._supervisor.submit(uploads)
         for job, (_, upload, _) in zip(jobs, uploads, strict=True):
             self._journal.info(f"arrived: {upload.name}, {upload.size} bytes", job=job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -108,11 +109,8 @@ class Reporter:
 
     def _recall(self) -> None:
         """The results of those who ran before."""
-        try:
-            with story.reading(self.config.paths.ledger) as db:
-                self._recent.extend(story.recent(db, _RECENT))
-        except StampmillError:
-            pass  # a ledger that can't be read is the supervisor's to report
+        with contextlib.suppress(StampmillError), story.reading(self.config.paths.ledger) as db:
+            self._recent.extend(story.recent(db, _RECENT))
 
     def note_ended(self, ended: Ended) -> None:
         """A job has ended."""
@@ -176,12 +174,10 @@ class Reporter:
 
     def _recents(self) -> tuple[RecentJob, ...]:
         if self._unread:
-            with story.reading(self.config.paths.ledger) as db:
-                for id in self._unread:
-                    line = story.job(db, id)
-                    if line is not None and line.ended_at is not None:
-                        self._recent.appendleft(story.as_recent(line))
-            self._unread.clear()
+            with contextlib.suppress(StampmillError), story.reading(self.config.paths.ledger) as db:
+                lines = [story.job(db, id) for id in self._unread]
+                self._recent.extendleft(story.as_recent(line) for line in lines if line and line.ended_at is not None)
+                self._unread.clear()
         return tuple(self._recent)
 
 

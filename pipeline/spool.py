@@ -130,8 +130,10 @@ def found(spool: Path) -> Iterator[Spooled]:
 
 def folders(spool: Path) -> Iterator[Path]:
     """The folders in SPOOL that are the inbox's or `submit`'s, oldest first."""
-    with os.scandir(spool) as entries:
-        names = [entry.name for entry in entries if _FOLDER.fullmatch(entry.name)]
+    try:
+        names = [name for name in os.listdir(spool) if _FOLDER.fullmatch(name)]
+    except FileNotFoundError:
+        return
     for name in sorted(names, key=lambda name: name.split("-")[1:]):
         yield spool / name
 
@@ -175,9 +177,10 @@ def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def age_s(folder: Path) -> float:
-    """How long ago the last file was put into FOLDER; 0 where it's gone."""
+def is_broken(folder: Path, after_s: float) -> bool:
+    """Whether FOLDER, which no job is about, was left by a `submit` that broke off more than AFTER_S ago. What came from
+    the inbox never is: the next start finds it."""
     try:
-        return max(0.0, time.time() - folder.stat().st_mtime)
+        return folder.name.startswith("submit-") and time.time() - folder.stat().st_mtime > after_s
     except FileNotFoundError:
-        return 0.0
+        return False

@@ -244,6 +244,30 @@ def test_a_new_configuration(host: Host) -> None:
     assert host.run("status").returncode == 0
 
 
+def test_uploads_are_deleted_when_their_time_is_over_and_what_nobody_answered_is_not(host: Host) -> None:
+    host.configure("[retention]\nuploads_s = 0.001\n")
+    spool = host.folder / "state" / "spool"
+    lost = spool / "inbox-18eaff66ab086c43-1873001"
+    daemon = host.start()
+    host.await_word("READY=1")
+    host.drop("a.csv", "a,b\n1,2\n")
+    host.await_jobs(1)
+    (taken,) = spool.iterdir()
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(WAIT_S) == 0
+    daemon = host.start()
+    host.await_word("READY=1")
+    host.await_word("STATUS=Nothing to do")  # its first chores are done
+    assert not taken.exists()
+    lost.mkdir()
+    (lost / "b.csv").write_text("a,b\n1,3\n")
+    daemon.kill()
+    daemon.wait()
+    host.start()
+    host.await_word("READY=1")
+    assert {job["name"] for job in host.await_jobs(2)} == {"a.csv", "b.csv"}
+
+
 def test_without_a_daemon(host: Host) -> None:
     ended = host.run("status")
     assert ended.returncode == ExitCode.UNREACHABLE

@@ -237,6 +237,14 @@ def test_what_submit_has_left_half_done_is_no_upload(folders: tuple[Path, Path])
         assert spool.folder_named(folders[1], name) is None
 
 
+def test_only_what_a_submit_broke_off_is_ever_broken(folders: tuple[Path, Path]) -> None:
+    folder = {origin: spool.new_folder(folders[1], origin) for origin in ("inbox", "submit")}
+    assert spool.is_broken(folder["submit"], -1.0)
+    assert not spool.is_broken(folder["submit"], 1000.0)
+    assert not spool.is_broken(folder["inbox"], -1.0), "it is somebody's upload"
+    assert not spool.is_broken(folders[1] / "submit-1-1", -1.0)
+
+
 def test_strange_folders_in_the_spool_are_left_alone(folders: tuple[Path, Path]) -> None:
     (folders[1] / "telegram-7").mkdir()
     assert list(spool.folders(folders[1])) == []

@@ -23,7 +23,7 @@ _BAD_PARTS: Final = 5  # of one file, in a row, until it's given up
 _MOVES: Final = 3  # times that a file may be said to be elsewhere
 _RENEWALS: Final = 5  # of a reference, without one part coming between them
 _RENEW_AGAIN_S: Final = 1.0
-_NOT_ABOUT_HASHES: Final = (errors.FloodError, errors.InvalidDCError, errors.UnauthorizedError, errors.AuthKeyError)
+_NOT_ABOUT_HASHES: Final = (errors.InvalidDCError, errors.UnauthorizedError, errors.AuthKeyError)
 
 
 class FileGone(OSError):
@@ -167,7 +167,7 @@ class Download:
         except (Unanswered, errors.RPCError) as error:
             if isinstance(error, _NOT_ABOUT_HASHES) or _is_stale(error):
                 raise
-            answer = []  # whatever it is, this server offers none
+            answer = []  # none are offered, or not now; the part itself is worth more than its check
         self._hashes.update({one.offset: one for one in answer if one.limit > 0})
         found = self._hashes.get(offset)
         if found is None:

@@ -75,6 +75,7 @@ class Pool:
         self._error = ""
         self._loop = asyncio.get_running_loop()
         self._looker = self._loop.create_task(self._look())
+        self._looker.add_done_callback(self._ended)
 
     @property
     def words(self) -> str:

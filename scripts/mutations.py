@@ -25,6 +25,9 @@ CUTS: Final = "tests/crash/test_power_cut.py"
 POINTS: Final = "tests/crash/test_failpoints.py"
 PROCESSES: Final = "tests/crash/test_processes.py"
 CHARGES: Final = "tests/pipeline/test_charges.py"
+TRANSFERS: Final = "tests/bot_adapter/test_transfers.py"
+DOWNLOAD_FILE: Final = "tests/bot_adapter/test_download_file.py"
+CLIENT: Final = "tests/bot_adapter/test_client.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +147,97 @@ MUTATIONS: Final = (
         old="return self.exit_code == -signal.SIGKILL and not self.ours and not self.out_of_memory",
         new="return False",
         tests=(CHARGES,),
+    ),
+    Mutation(
+        name="telegram: a part counts though its hash is wrong",
+        file="bot_adapter/download.py",
+        old="            self._wrong(piece)\n            return\n",
+        new="            pass\n",
+        tests=(TRANSFERS, "-k", "wrong_bytes or stay_wrong"),
+    ),
+    Mutation(
+        name="telegram: a CDN's redirect isn't told apart",
+        file="bot_adapter/download.py",
+        old="            raise DownloadRefused(_cdn())\n",
+        new="            return\n",
+        tests=(TRANSFERS, "-k", "cdn"),
+    ),
+    Mutation(
+        name="telegram: a part is marked durable before its sync",
+        file="bot_adapter/download_file.py",
+        old="        os.fdatasync(self._file)\n",
+        new="        pass\n",
+        tests=(DOWNLOAD_FILE, "-k", "durable_before"),
+    ),
+    Mutation(
+        name="telegram: a map of another boot is believed",
+        file="bot_adapter/download_file.py",
+        old="if same_boot or state == _DURABLE else",
+        new="if state else",
+        tests=(DOWNLOAD_FILE, "-k", "power_cut"),
+    ),
+    Mutation(
+        name="telegram: another document's map is believed",
+        file="bot_adapter/download_file.py",
+        old=" or (document, size) != self._identity or",
+        new=" or",
+        tests=(DOWNLOAD_FILE, "-k", "another_file"),
+    ),
+    Mutation(
+        name="telegram: the disk isn't reserved",
+        file="bot_adapter/download_file.py",
+        old="            os.posix_fallocate(self._file, 0, self.size)\n",
+        new="            os.ftruncate(self._file, self.size)\n",
+        tests=(DOWNLOAD_FILE, "-k", "reserved"),
+    ),
+    Mutation(
+        name="telegram: a flood wait isn't waited for",
+        file="bot_adapter/transfer_window.py",
+        old="        self._paused_until = max(self._paused_until, now + seconds)\n",
+        new="",
+        tests=(TRANSFERS, "-k", "flood"),
+    ),
+    Mutation(
+        name="telegram: a request without an answer waits for ever",
+        file="bot_adapter/transfer_lane.py",
+        old="                asked.overtaken = -1\n                asked.future.cancel()\n",
+        new="                pass\n",
+        tests=(TRANSFERS, "-k", "patience_for_one"),
+    ),
+    Mutation(
+        name="telegram: a dead connection is kept",
+        file="bot_adapter/transfer_lane.py",
+        old="            await self.close()\n            return\n",
+        new="            return\n",
+        tests=(TRANSFERS, "-k", "says_nothing"),
+    ),
+    Mutation(
+        name="telegram: files take no turns",
+        file="bot_adapter/transfer_window.py",
+        old="            one = self._line.popleft()\n            self._line.append(one)\n            yield one\n",
+        new="            yield self._line[_]\n",
+        tests=("tests/bot_adapter/test_transfer_window.py", "-k", "turn"),
+    ),
+    Mutation(
+        name="telegram: the session is readable",
+        file="bot_adapter/session.py",
+        old="            os.fchmod(descriptor, _PRIVATE_FILE)\n",
+        new="            pass\n",
+        tests=(CLIENT, "-k", "was_readable"),
+    ),
+    Mutation(
+        name="telegram: two processes have the session",
+        file="bot_adapter/session.py",
+        old="            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        new="            pass\n",
+        tests=(CLIENT, "-k", "one_process"),
+    ),
+    Mutation(
+        name="telegram: another server gets the login",
+        file="bot_adapter/client.py",
+        old="        session.auth_key = None\n        session.save()\n        known",
+        new="        session.save()\n        known",
+        tests=(CLIENT, "-k", "another_server"),
     ),
 )
 

@@ -129,6 +129,23 @@ def test_salts_may_change_at_any_time(telegram_server: TelegramServer, tmp_path:
     assert asyncio.run(story()) == account.id
 
 
+def test_another_server_isnt_shown_the_login(telegram_server: TelegramServer, tmp_path: Path) -> None:
+    account = telegram_server.add_account()
+
+    async def log_in() -> None:
+        async with logged_in(configured(telegram_server, tmp_path), account):
+            pass
+
+    asyncio.run(log_in())
+    with TelegramServer() as other:
+
+        async def elsewhere() -> bool:
+            async with connected(configured(other, tmp_path)) as client:
+                return bool(await client.is_user_authorized())
+
+        assert not asyncio.run(elsewhere())
+
+
 def test_a_server_that_isnt_there_is_said(telegram_server: TelegramServer, tmp_path: Path) -> None:
     config = configured(telegram_server, tmp_path)
     telegram_server.restart()

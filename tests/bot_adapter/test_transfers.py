@@ -275,6 +275,22 @@ def test_references_that_never_become_valid_end_it(stage: Stage) -> None:
     stage.run(story)
 
 
+def test_there_is_patience_for_one_answer_only_while_none_overtakes_it(stage: Stage) -> None:
+    content = Blocks(60 * MIB)
+    stage.server.set_faults(rtt_s=0.2, offers_hashes=False)
+    stage.server.fault(Fault(method="upload.getFile", act=Act.SILENCE, skip=3))
+
+    async def story(stage: Stage) -> None:
+        assert await stage.fetch(await stage.letter(content)) == _whole(content)
+
+    stage.run(story)
+    calls = stage.server.calls("upload.getFile")
+    silenced = next(call for call in calls if sum(other.offset == call.offset for other in calls) == 2)
+    again = [call for call in calls if call.offset == silenced.offset]
+    # Asked again while its connection went on, and not only after that was given up.
+    assert any(call.connection == silenced.connection and call.at > again[1].at for call in calls)
+
+
 def test_a_request_without_an_answer_is_asked_again(stage: Stage) -> None:
     content = Blocks(30 * MIB)
     stage.server.fault(Fault(method="upload.getFile", act=Act.SILENCE, times=2, skip=3))

@@ -140,7 +140,8 @@ class _Account:
         self._results = Results(Path(config.paths.library))
         self._transfers = Transfers(telegram, premium=bool(me.premium))
         self._board = Board(telegram, self._peers)
-        self._uploads = Uploads(link, config.telegram, self._board, self._transfers.fetch, self._refresh, self._fail)
+        fetch, held_up = self._transfers.fetch, lambda: self._transfers.words
+        self._uploads = Uploads(link, config.telegram, self._board, fetch, self._refresh, self._fail, held_up)
         files = FilesOut(self._transfers, self._results, Path(config.paths.state) / "telegram" / "answers")
         self._outbox = Outbox(telegram, self._peers, files, link, self._render, self._board.posted, self._fail)
         self._looks = Looks(telegram, self._peers, link, door, ears, self._uploads.heard, config.telegram.first_look_s)

@@ -108,7 +108,9 @@ class Uploads:
         fetch: Fetch,
         refresh: Refresh,
         failed: Callable[[Exception], None],
+        held_up: Callable[[], str] = lambda: "",  # what holds downloads up that are under way
     ) -> None:
+        self._held_up = held_up
         self._link = link
         self._config = config
         self._board = board
@@ -301,7 +303,7 @@ class Uploads:
             for gathering in self._open.values()
             for transfer in gathering.transfers.values()
         )
-        busy = Busy(downloads[:20])
+        busy = Busy(downloads[:20], self._held_up())
         if busy != self._said:
             self._said = busy
             self._link.report(busy)

@@ -228,6 +228,22 @@ def test_a_flood_wait_pauses_and_keeps_every_byte(stage: Stage, premium: bool) -
     assert max(gaps) >= 0.95
 
 
+def test_what_holds_transfers_up_is_said(stage: Stage) -> None:
+    stage.server.fault(Fault.flood("upload.getFile", 3, times=4))
+
+    async def story(stage: Stage) -> None:
+        letter = await stage.letter(Blocks(12 * MIB))
+        assert not stage.transfers.words
+        fetching = asyncio.create_task(stage.fetch(letter))
+        while not stage.transfers.words and not fetching.done():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+        assert stage.transfers.words.startswith("Telegram asks to wait")
+        await fetching
+        assert not stage.transfers.words
+
+    stage.run(story)
+
+
 def test_a_server_that_bears_little_is_asked_for_little(stage: Stage) -> None:
     content = Blocks(40 * MIB)
     stage.server.set_faults(in_flight=6, in_flight_wait_s=1, rtt_s=0.05)

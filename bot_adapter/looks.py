@@ -7,6 +7,7 @@ nothing about those before it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from bot_adapter.fatal import raise_if_fatal
 from bot_adapter.peers import Peers, UnknownChat
 from pipeline.adapter_model import Arrived, Gone, Link, Looked, Message
 
+_log: Final = logging.getLogger(__name__)
 _PAGE: Final = 100
 
 
@@ -58,7 +60,8 @@ class Looks:
             except errors.FloodWaitError as error:
                 await asyncio.sleep(error.seconds)
             except errors.RPCError as error:
-                raise_if_fatal(error)  # else: it left the group, say; the others are looked at all the same
+                raise_if_fatal(error)
+                _log.warning("chat %s can't be looked at: %s", chat, type(error).__name__)
         by_chat: dict[int, list[Message]] = {}
         for message in waiting:
             by_chat.setdefault(message.chat, []).append(message)
@@ -98,21 +101,22 @@ class Looks:
         if looked is None:
             return
         top = looked
+        since = datetime.fromtimestamp(time.time() - self._first_look_s, UTC)
         while True:
             found = await self._client.get_messages(peer, ids=list(range(top + 1, top + 1 + _PAGE)))
             there = [message for message in found if message is not None]
             if not there:
                 break
             for message in there:
-                if message.chat_id == chat:
+                if message.chat_id == chat and message.date and message.date >= since:
                     self.report(message)
             top += _PAGE
             self._move(chat, max(message.id for message in there))
 
     def seen(self, chat: int, message: int) -> None:
-        """A message came by an update; for a bot, that is where looking begins."""
+        """A message came by an update; for a bot, looking begins a page before it."""
         if self.is_bot and chat not in self.looked:
-            self._move(chat, message - 1)
+            self._move(chat, max(0, message - 1 - _PAGE))
 
     def report(self, message: Any, *, commands: bool = True) -> None:
         """Reports what MESSAGE is, if anything."""

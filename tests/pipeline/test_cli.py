@@ -256,6 +256,28 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), **more}
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_completion(shell: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        stampmill(),
+        capture_output=True,
+        text=True,
+        env=environment(_STAMPMILL_COMPLETE=f"source_{shell}"),
+        cwd=tmp_path,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "_STAMPMILL_COMPLETE" in run.stdout and "stampmill" in run.stdout
+
+
+def test_verbs_and_values_are_completed(tmp_path: Path) -> None:
+    for words, expected in (("stampmill un", ["uninstall-service"]), ("stampmill list --state du", ["duplicate"])):
+        completing = environment(
+            _STAMPMILL_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(words.count(" "))
+        )
+        run = subprocess.run(stampmill(), capture_output=True, text=True, env=completing, cwd=tmp_path)
+        assert run.stdout.split() == expected
+
+
 def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)

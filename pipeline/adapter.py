@@ -53,6 +53,7 @@ from pipeline.scheduler import Ended
 from pipeline.supervisor import Supervisor
 
 _LOOK_S: Final = 1.0
+_CLEAN_S: Final = 600.0
 _LEAVE_S: Final = 2.0  # for the adapter to hang up when the daemon ends
 
 Tell = Callable[[str, bool], None]  # an event's words, and whether it is grave
@@ -115,6 +116,7 @@ class Adapter:
         supervisor.on_ended = ended
         supervisor.watch(self._nudge, selectors.EVENT_READ, lambda _: self._nudged())
         supervisor.chores.every(_LOOK_S, self._look)
+        supervisor.chores.every(_CLEAN_S, self._clean)
         self._nudge_loop()
 
     def close(self) -> None:
@@ -223,6 +225,15 @@ class Adapter:
         self._slot.send([Restore(self._ledger.looked()), *(Note(upload) for upload in uploads)])
         self._slot.send(self._ledger.standing())
         self._say()
+
+    def _clean(self) -> None:
+        """Deletes the files of uploads that ended long ago, or that the ledger doesn't know."""
+        keep_s = self._config.retention.uploads_s
+        for folder in self._config.paths.spool.glob("telegram-*"):
+            number = folder.name.split("-")[1]
+            ended_at = self._ledger.ended_at(int(number)) if number.isdigit() else 0.0
+            if ended_at is not None and (not ended_at or (keep_s and ended_at < time.time() - keep_s)):
+                shutil.rmtree(folder, ignore_errors=True)
 
     # What it reports
 

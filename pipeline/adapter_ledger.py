@@ -327,6 +327,11 @@ class AdapterLedger:
         """When UPLOAD was first heard of, or was begun anew."""
         return float(self._rows("SELECT arrived_at FROM telegram_upload WHERE id = ?", (upload,))[0][0])
 
+    def ended_at(self, upload: int) -> float | None:
+        """When UPLOAD ended: None where it hasn't, 0 where there is no such upload."""
+        rows = self._rows("SELECT ended_at FROM telegram_upload WHERE id = ?", (upload,))
+        return rows[0][0] if rows else 0.0
+
     def name_of(self, job: int) -> str:
         """What JOB's upload is called."""
         rows = self._rows("SELECT name FROM job WHERE id = ?", (job,))

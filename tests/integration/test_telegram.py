@@ -18,7 +18,7 @@ CSV = b"id,name\n1,apple\n2,pear\n3,plum\n"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(tmp_path_factory.mktemp("house"), parts_timeout_s=4.0) as built:
+    with house(tmp_path_factory.mktemp("house"), parts_timeout_s=4.0, max_bytes=2_000_000) as built:
         yield built
 
 
@@ -131,6 +131,14 @@ def test_bad_input_is_one_sentence_with_the_next_step(home: House) -> None:
     message = home.send(home.anna, b"PK\x03\x04 this is no archive at all", name="broken.zip")
     text = home.final(home.anna, message).text
     assert text.startswith("❌") and "broken.zip" in text and "end it again" in text
+
+
+def test_a_file_over_the_limit_is_refused_without_a_download(home: House) -> None:
+    message = home.send(home.anna, b"x" * 2_000_001, name="large.bin")
+    text = home.final(home.anna, message).text
+    assert text.startswith("❌") and "at most 1.9 MB" in text
+    seen = next(one for one in home.server.messages(home.account, home.anna) if one.id == message)
+    assert home.server.served(seen.document) == (0, 0)
 
 
 def test_a_table_is_called_as_the_caption_says(home: House) -> None:

@@ -7,6 +7,7 @@ import datetime as dt
 import itertools
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 from stages.convert.family import Bench
@@ -20,15 +21,31 @@ def read_avro(file: IO[bytes], bench: Bench) -> None:
     import fastavro
 
     start = file.tell()
-    counted = sum(block.num_records for block in fastavro.block_reader(file))
 
     def blocks() -> Iterator[RowBlock]:
-        file.seek(start)
-        reader = iter(fastavro.reader(file))
-        while records := list(itertools.islice(reader, _ROWS)):
-            yield RowBlock(values=[plain(record) for record in records])
+        with _own_words():
+            file.seek(start)
+            reader = iter(fastavro.reader(file))
+            while records := list(itertools.islice(reader, _ROWS)):
+                yield RowBlock(values=[plain(record) for record in records])
 
+    with _own_words():
+        counted = sum(block.num_records for block in fastavro.block_reader(file))
+    found = sum(block.rows for block in blocks())
+    if found != counted:
+        raise ValueError(f"its blocks say that they have {counted:,} records, and {found:,} are found")
     RowTable(blocks, bench).read({"format": "avro"}, counted=counted)
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """What fastavro raises for a damaged file, which may be anything, as ValueError."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def plain(value: Any) -> Any:

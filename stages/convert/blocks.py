@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -31,6 +32,7 @@ class Block(msgspec.Struct):
     done: int = 0  # bytes of the source that are behind it
     frame: pl.DataFrame | None = None  # the rows, where they are already columns of text
     has_empty_quoted: bool = True  # there may be fields of two quotes and nothing else
+    proof: Callable[[], Block] | None = None  # the same with each record looked at, where only sums were
 
 
 class Splitter:
@@ -86,13 +88,10 @@ class Splitter:
         records = counter.count_before(marks.ends, len(data)) + (not data.endswith(b"\n"))
         delimiters = counter.count_before(marks.delimiters, len(data))
         if delimiters == records * (width - 1) and not (width == 1 and _may_hold_blanks(data)):
-            return Block(data, records, records, has_empty_quoted=marks.has_empty_quoted)
+            # A short record may make up for a long one, which the engine then refuses.
+            proof = partial(self._each, lines, start, data, marks)
+            return Block(data, records, records, has_empty_quoted=marks.has_empty_quoted, proof=proof)
         return self._each(lines, start, data, marks)
-
-    def proven(self, block: Block, chunk: Chunk) -> Block:
-        """BLOCK with each of its records looked at, for when the engine disagrees with the sum."""
-        start = chunk.text.find(block.data)
-        return self._each(Lines(chunk), start, block.data, self._marks(block.data, 0))
 
     def _each(self, lines: Lines, start: int, data: bytes, marks: counter.Marks) -> Block:
         """The records of regular DATA, which lies at START of its chunk: odd ones padded, cut or rejected."""

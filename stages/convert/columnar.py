@@ -55,6 +55,7 @@ class Columnar:
             KeyError,
             EOFError,
             IndexError,
+            OverflowError,
             StopIteration,
         ) as error:
             if isinstance(error, OSError) and error.errno:
@@ -88,10 +89,11 @@ def _read_arrow(source: Source, bench: Bench) -> None:
         _read_stream(source, bench)
         return
     file = ipc.open_file(RawFile(source))
-    rows = sum(file.get_batch(index).num_rows for index in range(file.num_record_batches))
-    _write(
-        file.schema, lambda: (file.get_batch(index) for index in range(file.num_record_batches)), rows, "arrow", bench
-    )
+
+    def batches() -> Iterator[Any]:
+        return map(file.get_batch, range(file.num_record_batches))
+
+    _write(file.schema, batches, sum(batch.num_rows for batch in batches()), "arrow", bench)
 
 
 def _read_stream(source: Source, bench: Bench) -> None:
@@ -120,11 +122,14 @@ def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench)
     sheet = bench.sheet()
     done = 0
     for batch in batches():
+        batch.validate(full=True)  # the engine trusts offsets and texts, and a damaged file would end this process
         table = pa.Table.from_batches([batch]).cast(target)
         sheet.write(pl.DataFrame(pl.from_arrow(table.rename_columns(list(names)))))
         done += batch.num_rows
     if not done:
         sheet.write(pl.DataFrame(pl.from_arrow(target.empty_table().rename_columns(list(names)))))
+    if done != counted:
+        raise ValueError(f"it says that it has {counted:,} rows, and {done:,} are found")
     sheet.facts = {"format": kind}
     columns = [Column(name=name, type=sql_type(field.type)) for name, field in zip(names, target, strict=True)]
     sheet.finish(counted, columns)

@@ -203,10 +203,16 @@ class _GroupTable:
         """PART as a block, with the file of each of its rows."""
         splitter = Splitter(self._plan.normal.dialect, self._plan.header.width)
         (block,) = splitter.blocks(Chunk(part.text, part.text, 0, 1, is_last=True), marks=part.marks)
+        return self._placed(part, block)
+
+    def _placed(self, part: Part, block: Block) -> Block:
         paths = pl.Series([file.member.path for file in part.files])
         block.files = paths.gather(np.repeat(np.arange(len(part.files)), _rows_per_file(part, block)))
         if block.rejects:
             block.rejects = self._located(block.rejects, part)
+        proof = block.proof
+        if proof is not None:
+            block.proof = lambda: self._placed(part, proof())
         return block
 
     def _located(self, rejects: Sequence[RejectedRecord], part: Part) -> list[RejectedRecord]:

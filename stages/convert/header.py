@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from stages.convert.kinds import TEXT, Kind, classify, join, join_all
+from stages.convert.kinds import NULL, TEXT, Kind, classify, join, join_all
 
 _BELOW = 12  # records compared with the first one,
 _TOP = 20  # rows in which a table has begun
@@ -45,9 +45,11 @@ def decide(rows: Sequence[Sequence[str]]) -> Header:
     first, kinds = best.first, best.kinds
     confidence = round(min(1.0, 0.5 + abs(best.vote) / 8), 3)
     if best.vote < 0:
-        kinds = tuple(join(kind, classify(cell)) for kind, cell in zip(kinds, rows[first], strict=False))
+        cells = [*rows[first], *[""] * (width - len(rows[first]))]
+        kinds = tuple(join(kind, classify(cell)) for kind, cell in zip(kinds, cells, strict=False))
         return Header(unique_names([""] * width), first, False, confidence, kinds)
-    return Header(_header_names(rows[first], best.below, width), first + 1, True, confidence, kinds)
+    names = _header_names(rows[first], best.below, width)
+    return Header(names, first + 1, True, confidence, kinds + (NULL,) * (len(names) - len(kinds)))
 
 
 class _Look(NamedTuple):

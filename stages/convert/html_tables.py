@@ -44,7 +44,9 @@ def _tables(source: Source, head: Head) -> list[Any]:
 
     found = encoding.detect(head.data, is_whole=head.is_whole)
     data = source.read(0, source.length)
-    declared = None if b"charset" in data[:4096].lower() or found is None else found.codec
+    declared = None
+    if found is not None and (found.bom or b"charset" not in data[:4096].lower()):
+        data, declared = encoding.to_utf8(data[found.bom :], found.codec), "utf-8"  # the parser knows few encodings
     parser = etree.HTMLParser(no_network=True, recover=True, encoding=declared, huge_tree=False)
     try:
         page = etree.fromstring(data, parser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -54,7 +55,7 @@ class Engine:
     ) -> Columns | None:
         """The columns of TEXTS, whose TOKENS may be known; None where they aren't all objects of SHAPES, or, unless
         that IS_PROVEN, perhaps not valid."""
-        if not shapes or not all(map(_is_plain, shapes.values())):
+        if not shapes or not _are_distinct(shapes) or not all(map(_is_plain, shapes.values())):
             return None
         tokens = tokens or json_marks.count_tokens(texts.data)
         if not tokens.is_sure:
@@ -82,7 +83,7 @@ class Engine:
             try:
                 query = f"SELECT unnest(from_json(text, {_quoted(structure)})) FROM texts"
                 return self._connection.sql(query).to_arrow_table()
-            except self._errors:
+            except (self._errors, UnicodeDecodeError):  # its message may cut a character
                 return None
             finally:
                 self._connection.unregister("texts")
@@ -102,10 +103,17 @@ def _is_plain(shape: Shape) -> bool:
     """Whether the engine can read SHAPE as we would."""
     name = shape.kind.name
     if name == "struct":
-        return bool(shape.fields) and all(_is_plain(field) for _name, field in shape.fields)
+        return _are_distinct([key for key, _field in shape.fields]) and all(
+            _is_plain(field) for _name, field in shape.fields
+        )
     if name == "list":
         return shape.items is not None and _is_plain(shape.items)
     return name in ("integer", "double", "boolean", "text", "null", *TIMES)
+
+
+def _are_distinct(names: Collection[str]) -> bool:
+    """Whether NAMES, of which there are some, differ by more than case for the engine, which ends them at a zero."""
+    return 0 < len(names) == len({name.partition("\0")[0].casefold() for name in names})
 
 
 def _structure(shape: Shape) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -78,13 +78,14 @@ def _number_kind(values: Sequence[Any], types: set[type]) -> Kind:
         kind = Kind("integer")
         if low < -INT64 or high >= INT64:
             digits = max(len(str(abs(low))), len(str(abs(high))))
-            kind = decimal(digits, 0) if digits <= DECIMAL_DIGITS else TEXT
+            kind = decimal(digits, 0) if digits <= DECIMAL_DIGITS else Kind("json")
         if float in types and max(abs(low), abs(high)) > 2**53:
             kind = Kind("json")
     for value in values:
         if type(value) is Decimal:
             kind = join(kind, _decimal_kind(value))
-    return join(kind, Kind("double")) if float in types and kind.name != "json" else kind
+    kind = join(kind, Kind("double")) if float in types and kind.name != "json" else kind
+    return Kind("json") if kind == TEXT else kind
 
 
 def _decimal_kind(value: Decimal) -> Kind:
@@ -189,13 +190,17 @@ def _as_decimal(value: Any) -> Decimal:
     return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
 
 
-def exact_number(text: str) -> float | Decimal:
-    """A JSON number with a point or exponent: a double where that is exact, else a decimal."""
+def exact_number(text: str) -> float | Decimal | str:
+    """A JSON number with a point or exponent: a double where that is exact, else a decimal, or the text where its
+    exponent is beyond that too."""
     number = float(text)
     digits = len(text.lower().partition("e")[0].replace(".", "").lstrip("-0"))
     if digits <= 15 and abs(number) != float("inf"):
         return number
-    written = Decimal(text)
+    try:
+        written = Decimal(text)
+    except InvalidOperation:
+        return text
     return number if abs(number) != float("inf") and Decimal(repr(number)) == written else written
 
 

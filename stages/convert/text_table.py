@@ -17,6 +17,7 @@ from stages.convert.blocks import Block
 from stages.convert.columns import typed
 from stages.convert.family import Bench
 from stages.convert.kinds import NULL, TEXT, Kind, pinned_kind, settle, sql_type
+from stages.convert.records import Dialect, read_record
 from stages.convert.sheet import Sheet
 
 _EMPTY = [""]  # what is NULL in quotes; without them it is so anyway
@@ -24,6 +25,10 @@ PASSES = 6  # after so many, columns that still change are text
 FILE = "_file"  # the column that tells the files of a group apart
 
 Blocks = Callable[[], Iterator[Block]]
+
+
+class CountsDiffer(Exception):
+    """The records of a block aren't those that were counted."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -89,17 +94,18 @@ class TextTable:
         written: list[Kind] | None = None
         totals = Totals()
         is_writing = True
-        for block in self._blocks():
+        for unproven in self._blocks():
+            block, frame = self._parsed(unproven)
             totals.read += block.read
             totals.blank += block.blank
             self._sheet.repaired += block.repaired
-            if block.done:
-                self._progress(block.done)
+            if unproven.done:
+                self._progress(unproven.done)
             for reject in block.rejects:
                 self._sheet.reject(reject)
             if not block.rows:
                 continue
-            frame = self._frame(block)
+            frame = self._typed(block, frame)
             now = self._settled()
             written = written or now
             is_writing = is_writing and written == now
@@ -107,11 +113,21 @@ class TextTable:
                 self._sheet.write(frame)
         if written is None:
             written = self._settled()
-            self._sheet.write(self._frame(Block(b"", 0, 0)))
+            nothing = Block(b"", 0, 0)
+            self._sheet.write(self._typed(nothing, parse(nothing, self._layout)))
         return written, totals
 
-    def _frame(self, block: Block) -> pl.DataFrame:
-        found = typed(parse(block, self._layout), self._kinds)
+    def _parsed(self, block: Block) -> tuple[Block, pl.DataFrame]:
+        """BLOCK and its fields as text; where the engine finds other rows than were counted, each record's are."""
+        try:
+            return block, parse(block, self._layout)
+        except CountsDiffer:
+            if block.proof is None:
+                raise
+        return self._parsed(block.proof())
+
+    def _typed(self, block: Block, frame: pl.DataFrame) -> pl.DataFrame:
+        found = typed(frame, self._kinds)
         self._kinds = found.kinds
         columns = [column.alias(name) for column, name in zip(found.columns, self._layout.names, strict=True)]
         if block.files is not None:
@@ -135,25 +151,47 @@ def _schema(width: int) -> dict[str, pl.DataType]:
 
 
 def parse(block: Block, layout: Layout) -> pl.DataFrame:
-    """BLOCK's fields as text, NULL for empty ones. Columns are called "0", "1", ..."""
+    """BLOCK's fields as text, NULL for empty ones. Columns are called "0", "1", ... Raises CountsDiffer."""
     if block.frame is not None:
         return block.frame
-    schema = _schema(len(layout.names))
     if not block.rows:
-        return pl.DataFrame(schema=schema)
-    frame = pl.read_csv(
-        block.data,
-        has_header=False,
-        schema=schema,
-        separator=layout.delimiter.decode(),
-        quote_char=layout.quote.decode() if layout.quote else None,
-        null_values=_EMPTY if block.has_empty_quoted else None,  # it costs to look for them
-    )
-    if frame.height != block.rows:
-        raise AssertionError(f"the engine found {frame.height} rows where {block.rows} were counted")
+        return pl.DataFrame(schema=_schema(len(layout.names)))
+    frame = _by_engine(block, layout)
+    if frame is None or frame.height != block.rows:
+        frame = _exactly(block, layout)
     for old, new in layout.restore:
         if old.encode() in block.data:
             frame = frame.with_columns(pl.all().str.replace_all(old, new, literal=True))
     if layout.is_trimmed:
         frame = frame.with_columns(pl.all().str.strip_chars(" ").replace("", None))
     return frame
+
+
+def _by_engine(block: Block, layout: Layout) -> pl.DataFrame | None:
+    """BLOCK's fields as the engine finds them; None where it refuses."""
+    try:
+        return pl.read_csv(
+            block.data,
+            has_header=False,
+            schema=_schema(len(layout.names)),
+            separator=layout.delimiter.decode(),
+            quote_char=layout.quote.decode() if layout.quote else None,
+            null_values=_EMPTY if block.has_empty_quoted else None,  # it costs to look for them
+        )
+    except pl.exceptions.PolarsError:
+        return None
+
+
+def _exactly(block: Block, layout: Layout) -> pl.DataFrame:
+    """The same by the exact reader, for where the engine's count isn't the one that was made apart from it."""
+    dialect = Dialect(layout.delimiter, layout.quote, layout.is_trimmed)
+    width = len(layout.names)
+    rows: list[list[str | None]] = []
+    at = 0
+    while at < len(block.data):
+        record = read_record(block.data, at, dialect, width)
+        rows.append([field.decode("utf-8", "replace") or None for field in record.fields])
+        at = record.end
+    if len(rows) != block.rows or any(len(row) != width for row in rows):
+        raise CountsDiffer(f"{len(rows)} records were found where {block.rows} were counted, or of other widths")
+    return pl.DataFrame(rows, schema=_schema(width), orient="row")

@@ -46,13 +46,24 @@ class Workbook:
             title = name if len(book.sheet_names) > 1 else ""
             member = members.get(name, "")
             done = bool(member) and package is not None and read_plain(data, number, title, package, member, bench)
-            if not done and not read_grid(Grid(book, number, package, member), title, bench):
+            if not done and not read_grid(_grid(book, number, package, member), title, bench):
                 empty.append(name)
             bench.progress(source.length * (number + 1) // len(book.sheet_names))
         if not bench.tables:
             raise Refused(reasons.no_records("all of its sheets are empty"))
         if empty:
             bench.notes.append(f"empty sheets: {', '.join(empty)}")
+
+
+def _grid(book: Any, number: int, package: Package | None, member: str) -> Grid:
+    """The cells of sheet NUMBER. Raises Refused."""
+    import python_calamine
+
+    try:
+        return Grid(book, number, package, member)
+    except (python_calamine.CalamineError, OSError, ValueError) as error:
+        name = book.sheet_names[number]
+        raise Refused(reasons.corrupt(f"its sheet {name!r} can't be read ({error})")) from error
 
 
 def _check_size(size: int) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,3 +134,17 @@ def fast_written(model: Model) -> tuple[bytes, list[tuple[int, int, str]]]:
         line += parts[-1].count("\n")
         byte += len(parts[-1].encode())
     return "".join(parts).encode(), rejects
+
+
+def test_a_short_record_doesn_t_make_up_for_a_long_one(bench: Bench) -> None:
+    """The sum of delimiters is right, and only the engine or a look at each record tells."""
+    done = bench.csv(b"a,b,c\n1,2,3\n4,5,6,7\n8,9\n10,11,12\n")
+    assert done.rows == [(1, 2, 3), (8, 9, None), (10, 11, 12)]
+    assert (done.part.read, done.part.rejected, done.part.repaired) == (4, 1, 1)
+    assert done.rejects(done.part)[0]["line"] == 3
+    body = b"1,2,3\n" * 20
+    files = {f"x{number}.csv": b"a,b,c\n" + body + (b"4,5,6,7\n8,9\n" if number == 7 else b"") for number in range(20)}
+    grouped = bench.convert(files)
+    assert (grouped.part.read, grouped.part.rows, grouped.part.rejected) == (402, 401, 1)
+    assert grouped.rejects(grouped.part)[0]["file"] == "x7.csv"
+    assert grouped.frame(grouped.part).filter(pl.col("_file") == "x7.csv").height == 21

@@ -21,6 +21,10 @@ from pipeline.errors import ConfigInvalid
 _Where = tuple[str | int, ...]
 _TOML_LINE: Final = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)")
 _KINDS: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
+_HINTS: Final[dict[type[OSError], str]] = {
+    FileNotFoundError: "; `stampmill init` makes one",
+    PermissionError: "; call it as root (sudo), or as the service's user",
+}
 _NAMES: Final = {
     bool: "true or false",
     int: "a number",
@@ -77,7 +81,7 @@ def examine(path: Path) -> tuple[Config | None, list[Problem]]:
     except UnicodeDecodeError as error:
         return None, [Problem(0, "", f"it isn't text in UTF-8 (byte {error.start})")]
     except OSError as error:
-        hint = "; `stampmill init` makes one" if isinstance(error, FileNotFoundError) else ""
+        hint = _HINTS.get(type(error), "")
         return None, [Problem(0, "", f"can't be read: {error.strerror}{hint}")]
     return parse(text, path.absolute().parent)
 

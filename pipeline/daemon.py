@@ -75,7 +75,7 @@ class Daemon:
     def run(self) -> None:
         """Runs until a signal ends it. Raises StampmillError where it can't begin, or go on."""
         with contextlib.closing(self._notifier), contextlib.ExitStack() as stack:
-            self._supervisor = supervisor = stack.enter_context(Supervisor(self._config, self._modules))
+            self._supervisor = supervisor = stack.enter_context(Supervisor(self._config, self._modules, self._observe))
             supervisor.start()
             self._reporter = Reporter(supervisor, self._config)
             self._orders = Orders(supervisor, self._reporter, self._journal, self._reload)
@@ -154,6 +154,13 @@ class Daemon:
         self._notifier.status(self._says(self._reporter.snapshot(), self._config))
 
     # What is told
+
+    def _observe(self, snapshot: Snapshot) -> None:
+        """Sees snapshots also while the ledger itself waits for room on a full disk, when no chore is done: to wait is
+        no reason for systemd to end us."""
+        if snapshot.paused:
+            self._notifier.alive()
+            self._notifier.status(self._says(snapshot, self._config))
 
     def _ended(self, ended: Ended) -> None:
         self._reporter.note_ended(ended)

@@ -94,9 +94,7 @@ class Daemon:
                 self._telegram.start()
             self._journal.notice(f"stampmill {__version__} works on {self._config.paths.state}")
             self._notifier.ready()
-            supervisor.run(until=lambda: False)
-            self._notifier.stopping()
-            self._journal.notice("stopping: running batches finish")
+            supervisor.run(until=self._ends)
         self._journal.notice("stopped")
 
     def _take_up(self) -> None:
@@ -128,6 +126,13 @@ class Daemon:
         every(LOOK_S, self._recycle)
         if self._notifier.watchdog_s:
             every(self._notifier.watchdog_s / 4, self._feed_watchdog)
+
+    def _ends(self) -> bool:
+        """Whether we were told to stop, which is told on before the running batches finish."""
+        if self._supervisor.stopping:
+            self._notifier.stopping()
+            self._journal.notice("stopping: running batches finish")
+        return self._supervisor.stopping
 
     # What comes in
 

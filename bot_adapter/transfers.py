@@ -43,6 +43,7 @@ class Transfers:
         self._addresses: dict[int, Address] = {}
         self._renewed: dict[int, int] = {}
         self._quiet = True
+        self._hello_works = False
         self._making_key: dict[int, asyncio.Lock] = {}
 
     @property
@@ -149,8 +150,10 @@ class Transfers:
                 connect_s=self._patience.connect_s,
             )
         except (TimeoutError, errors.BadRequestError, errors.NotFoundError, errors.ServerError):
-            self._quiet = not quiet  # a server that doesn't know how to be quiet; the next try is another one
+            if not self._hello_works:
+                self._quiet = not quiet  # a server that doesn't know how to be quiet; the next try is another one
             raise
+        self._hello_works = True
         self._salts[dc] = lane.salt
         if dc != self._home:
             self._keys[dc] = made

@@ -93,6 +93,8 @@ def make(telegram: Telegram, session: Path, *, patient: bool = False) -> Telegra
         telegram.api_id,
         api_hash(telegram),
         timeout=CONNECT_S,
+        # Otherwise Telethon would go to Telegram's own server in place of one that has such an address.
+        use_ipv6=bool(telegram.server) and ":" in kept.server_address,
         connection_retries=None if patient else 3,
         retry_delay=1,
         request_retries=2,

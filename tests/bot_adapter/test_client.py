@@ -146,6 +146,15 @@ def test_another_server_isnt_shown_the_login(telegram_server: TelegramServer, tm
         assert not asyncio.run(elsewhere())
 
 
+def test_a_server_may_have_an_address_of_the_new_kind(telegram_server: TelegramServer, tmp_path: Path) -> None:
+    config = configured(telegram_server, tmp_path)
+    known = config.telegram
+    assert known
+    newer = type(known)(api_id=1, api_hash_file=known.api_hash_file, server="[::1]:9", server_key=known.server_key)
+    with pytest.raises(TelegramUnreachable, match=r"\[::1\]:9"):
+        asyncio.run(_connect(Config(paths=config.paths, telegram=newer)))
+
+
 def test_a_server_that_isnt_there_is_said(telegram_server: TelegramServer, tmp_path: Path) -> None:
     config = configured(telegram_server, tmp_path)
     telegram_server.restart()

@@ -176,12 +176,12 @@ def try_lines(data: bytes) -> str:
     return "not taken" if found is None else "taken"
 
 
-def try_stage(kind: str) -> Callable[[bytes], str]:
+def try_stage(kind: str, home: Path) -> Callable[[bytes], str]:
+    """What converts a file of KIND below HOME."""
     from tests.stages.convert.conftest import Bench
 
     suffix = {"mbox": ".mbox", "log": ".log", "arrow": ".feather"}.get(kind, f".{kind}")
-    home = tempfile.TemporaryDirectory()
-    bench = Bench(Path(home.name))
+    bench = Bench(home)
 
     def run(data: bytes) -> str:
         done = bench.convert({f"a{suffix}": data})  # which proves the account of each table
@@ -189,7 +189,6 @@ def try_stage(kind: str) -> Callable[[bytes], str]:
             _remove(path)
         return done.member.outcome
 
-    run.home = home  # type: ignore[attr-defined] # it lives as long as the function
     return run
 
 
@@ -208,7 +207,7 @@ def child(kind: str, seconds: float, seed: int, now: Path) -> None:
     chance = random.Random(seed)
     bases = seeds(kind)
     direct = {"sniffer": try_sniffer, "counter": try_counter, "lines": try_lines}
-    run = direct[kind] if kind in direct else try_stage(kind)
+    run = direct[kind] if kind in direct else try_stage(kind, Path(tempfile.mkdtemp(dir=now.parent)))
     counts: Counter[str] = Counter()
     end = time.monotonic() + seconds
     slowest = 0.0

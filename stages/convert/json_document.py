@@ -102,7 +102,7 @@ def _value(text: bytes) -> Any:
         return several
 
 
-_UNCOMMENTED = re.compile(rb'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/|,(?=\s*[\]}])', re.DOTALL)
+_UNCOMMENTED = re.compile(rb'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/|(?<![\[{,:]),(?=\s*[\]}])', re.DOTALL)
 
 
 def _keep_strings(match: re.Match[bytes]) -> bytes:

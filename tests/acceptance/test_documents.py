@@ -75,7 +75,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_commands_and_keys_are_there(path: Path) -> None:
     text = path.read_text("utf-8")
     verbs = set(typer.main.get_command(cli.app).commands)
-    named = set(re.findall(r"(?:`|# |\$ |; |sudo )stampmill ([a-z][a-z-]+)", text))
+    named = set(re.findall(r"(?:`|^# |^\$ |sudo )stampmill ([a-z][a-z-]+)", text, flags=re.MULTILINE))
     assert named <= verbs, "a command that isn't one"
     if path.name != "json.md":
         sections = {key.partition(".")[0] for key, _ in config_file.known_keys()}

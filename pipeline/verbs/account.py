@@ -12,6 +12,7 @@ import typer
 
 from pipeline.errors import ExitCode, StampmillError
 from pipeline.verbs.common import ConfigOption, JsonOption, load, out, print_json, safe
+from pipeline.verbs.service import hand_over
 
 
 class NoTerminal(StampmillError):
@@ -63,7 +64,9 @@ def login(
 
     Example: stampmill login --qr
     """
-    settings = load(config)[0]
+    settings, path = load(config)
+    # Where the service's credentials are taken from, too: `init` has put the api_hash beside the configuration.
+    os.environ.setdefault("CREDENTIALS_DIRECTORY", str(path.absolute().parent))
     bot = settings.telegram is not None and bool(settings.telegram.bot_token_file)
     if anew and not bot and not sys.stdin.isatty():
         raise NoTerminal  # before the login that is there has been ended
@@ -72,7 +75,10 @@ def login(
     telethon_facts.check()
     from bot_adapter.login import log_in
 
-    me, new = log_in(settings, _Terminal(), qr=qr, anew=anew)
+    try:
+        me, new = log_in(settings, _Terminal(), qr=qr, anew=anew)
+    finally:
+        hand_over(settings)
     name = " ".join(part for part in (me.first_name, me.last_name) if part)
     if as_json:
         print_json(LoggedIn(id=me.id, name=name, username=me.username, bot=bool(me.bot), new=new))

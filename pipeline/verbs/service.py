@@ -158,6 +158,7 @@ def install_service(
     for folder in (loaded.paths.state, loaded.paths.library, loaded.paths.inbox):
         if folder:
             _make_folder(Path(folder), private=folder == loaded.paths.state)
+    hand_over(loaded)
     hash_file = path.with_name("api_hash")
     place = service.Place(command, path, hash_file if _is_credential(loaded, hash_file) else None)
     _put_unit(Path("/etc/systemd/system") / service.NAME, service.system_unit(service.template(), place, loaded))
@@ -210,6 +211,22 @@ def _own_config(path: Path) -> None:
     path.chmod(path.stat().st_mode & 0o740 | 0o040)
     os.chown(path.parent, -1, group)
     path.parent.chmod(path.parent.stat().st_mode | 0o050)
+
+
+def hand_over(config: Config) -> None:
+    """Where root calls this, what root's login made in the state directory becomes the service's user's, if there is one
+    yet; `install-service` sees to it else."""
+    try:
+        owner = pwd.getpwnam(service.USER)
+    except KeyError:
+        return
+    if os.geteuid() != 0:
+        return
+    state = Path(config.paths.state)
+    session = config.telegram.session_file(config.paths).parent if config.telegram else state / "telegram"
+    for path in (state, session, *(session.iterdir() if session.is_dir() else ())):
+        if path.exists() and path.stat().st_uid == 0:
+            os.chown(path, owner.pw_uid, owner.pw_gid)
 
 
 def _make_folder(folder: Path, *, private: bool) -> None:

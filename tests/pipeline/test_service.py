@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import sqlite3
@@ -20,6 +21,7 @@ from pipeline.config import GIB, Config, Paths, Telegram, Worker
 from pipeline.doctor import Check, Level
 from pipeline.errors import ExitCode
 from pipeline.verbs import manual
+from pipeline.verbs import service as service_verbs
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = service.Place(Path("/opt/stampmill/bin/stampmill"), Path("/etc/stampmill/config.toml"))
@@ -264,6 +266,26 @@ def test_init_writes_a_configuration_and_says_what_is_next(tmp_path: Path, capsy
     assert made.telegram is not None and made.telegram.api_id == 7
     assert cli.run(call) == ExitCode.USAGE, "it replaces nothing by itself"
     assert cli.run([*call, "--force"]) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_roots_login_made_becomes_the_services(
+    place: tuple[Config, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Config(paths=place[0].paths, telegram=Telegram(api_id=1))
+    assert one.telegram is not None
+    session = one.telegram.session_file(one.paths)
+    session.parent.mkdir(mode=0o700)
+    session.touch(mode=0o600)
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "USER", "nobody-of-this-name")
+        service_verbs.hand_over(one)
+        assert session.stat().st_uid == 0, "not before there is such a user"
+    monkeypatch.setattr(service, "USER", "nobody")
+    service_verbs.hand_over(one)
+    owner = pwd.getpwnam("nobody").pw_uid
+    assert {path.stat().st_uid for path in (session, session.parent, Path(one.paths.state))} == {owner}
+    assert place[1].stat().st_uid == 0
 
 
 def test_init_refuses_folders_that_cant_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,11 +44,18 @@ def file_name(message: Message) -> str:
 
 def job_name(messages: Sequence[Message], wishes: Wishes, name: str = "") -> str:
     """What people call the upload: NAME or the first file's name; a single file's table is called as its caption says."""
-    name = name or next((message.name for message in messages if message.name), "") or "upload"
+    name = name or _called(messages)
     if wishes.table and len(messages) == 1:
         ending = re.search(rf"{_PLAIN_ENDING.pattern}$", name)
         return wishes.table + (ending[0] if ending else "")
     return name
+
+
+def _called(messages: Sequence[Message]) -> str:
+    """The first name that there is, of a volume the whole archive's."""
+    name = next((message.name for message in messages if message.name), "upload")
+    part = part_of(name)
+    return part.whole if part is not None and part.certain else name
 
 
 def taken(paths: Sequence[str], name: str, missing: str) -> Upload:

@@ -200,6 +200,14 @@ def test_retry_runs_it_again(home: House) -> None:
     assert "1 row" in home.finals(home.anna, message)[-1].text
 
 
+def test_cancel_by_a_reply_to_the_upload(home: House) -> None:
+    part = home.send(home.anna, b"7z\xbc\xaf\x27\x1c" + bytes(6) + struct.pack("<QQ", 10**6, 7), name="stop.7z.001")
+    status = home.wait(lambda: [one for one in home.said(home.anna) if one.reply_to == part])[0]
+    assert "stop.7z is cancelled" in replied(home, "/cancel", reply_to=part)
+    home.wait(lambda: [one for one in home.said(home.anna) if one.id == status.id and "Cancelled" in one.text])
+    assert not home.finals(home.anna, part)
+
+
 def test_a_deleted_upload_is_withdrawn(home: House) -> None:
     part = home.send(home.anna, b"7z\xbc\xaf\x27\x1c" + bytes(6) + struct.pack("<QQ", 10**6, 100), name="gone.7z.001")
     home.wait(lambda: [one for one in home.said(home.anna) if one.reply_to == part])

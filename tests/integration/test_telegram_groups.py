@@ -51,6 +51,30 @@ def test_a_chat_that_forbids_writing_is_undeliverable_and_nothing_else_stops(tmp
         assert "apple" in home.final(home.anna, home.send(home.anna, CSV, name="fruit.csv")).text
 
 
+def test_a_stranger_gets_one_polite_sentence_once(tmp_path: Path) -> None:
+    with house(tmp_path, stranger_reply="I don't take files from you, sorry.") as home:
+        home.final(home.anna, home.send(home.anna, CSV, name="first.csv"))
+        for name in ("one.csv", "two.csv"):
+            home.send(home.stranger, rows(name), name=name)
+        home.server.send_text(home.stranger, home.account, "/status")
+        home.wait(lambda: home.said(home.stranger))
+        home.final(home.anna, home.send(home.anna, rows("last"), name="last.csv"))
+        assert [one.text for one in home.said(home.stranger)] == ["I don't take files from you, sorry."]
+        assert not home.server.messages(home.account, home.stranger)[0].reply_to
+
+
+def test_saved_messages_take_uploads_of_the_accounts_owner(tmp_path: Path) -> None:
+    with house(tmp_path, started=False, reconcile_s=1.0, deliver="files") as home:
+        home.settings = {"senders": [home.account.id], "reconcile_s": 1.0, "deliver": "files"}
+        home.start()
+        message = home.send(home.account, rows("mine"), name="mine.csv")
+        assert "mine" in home.final(home.account, message).text
+        home.wait(lambda: [one for one in home.said(home.account) if one.file_name == "mine.parquet"])
+        home.send(home.account, rows("more"), name="more.csv")
+        home.wait(lambda: [one for one in home.said(home.account) if one.file_name == "more.parquet"])
+        assert home.rows("SELECT count(*) FROM telegram_upload") == [(2,)]
+
+
 class BotHouse(House):
     """Its account is a bot's, which logs in by its token."""
 

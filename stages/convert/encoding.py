@@ -73,16 +73,22 @@ def _by_zeros(head: bytes) -> Encoding | None:
 
 
 def _is_utf32(head: bytes, codec: str) -> bool:
-    """Whether HEAD is text in CODEC: numbers of four bytes would be control characters."""
+    """Whether HEAD is text in CODEC: numbers of four bytes would be control characters, or rare ones."""
     try:
         text = head.decode(codec)
     except UnicodeDecodeError:
         return False
-    return bool(text) and sum(map(_is_control, text)) * 200 <= len(text)
+    return (
+        len(text) >= 8 and sum(map(_is_control, text)) * 200 <= len(text) and sum(map(_is_rare, text)) * 2 < len(text)
+    )
 
 
 def _is_control(character: str) -> bool:
     return character < " " and character not in "\t\n\r\x1b\x1f"
+
+
+def _is_rare(character: str) -> bool:
+    return character > "\uffff"
 
 
 def _mostly_utf8(head: bytes) -> Encoding | None:

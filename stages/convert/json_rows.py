@@ -93,6 +93,8 @@ class RowTable:
         if not read:
             self._sheet.discard()
             return None
+        if not written and read > self._sheet.rejected:
+            raise Refused(reasons.no_records("its records have no fields"))
         self._sheet.facts = {**facts, "blank_lines": blank}
         names = unique_names(list(written))
         columns = [Column(name=name, type=sql(shape)) for name, shape in zip(names, written.values(), strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Generator, Sequence
 from pathlib import PurePosixPath
 
@@ -20,6 +21,7 @@ from stages.convert.source import Files, Source, open_source
 from stages.handover import FileList, Member, MemberResult, Results, TablePart, pack, unpack
 
 HEAD = 64 * 1024
+_MUCH = 32 * 1024 * 1024  # bytes of a batch after which the worker may hold more than it needs
 _GROUP_FILES = 16  # of one header that become one table; fewer are tables of their own, by their own names
 _GROUP_FILES_OF_MANY = 2  # where the job has several batches, so that the rest of a large group joins it
 
@@ -39,8 +41,8 @@ class Convert:
         """Converts the members of TASK's file list."""
         yield from ()  # only extract yields batches
         files = Files(desk.work)
+        batch = _Batch(task, desk, files, self._limits, self._families)
         try:
-            batch = _Batch(task, desk, files, self._limits, self._families)
             members = unpack(task.payload, FileList, desk.work).members
             if not task.alone and self._may_group:
                 batch.take_groups(members)
@@ -49,6 +51,15 @@ class Convert:
             return batch.done()
         finally:
             files.close()
+            if batch.size > _MUCH:
+                _give_back()
+
+
+def _give_back() -> None:
+    """Hands memory that is free, and that the C library holds for later, back to the system."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
+    if trim is not None:
+        trim(0)
 
 
 class _Batch:
@@ -65,6 +76,11 @@ class _Batch:
         self._tables: list[TablePart] = []
         self._grouped: set[int] = set()  # the numbers of members that were read together
         self._done = 0
+
+    @property
+    def size(self) -> int:
+        """How many bytes are decided."""
+        return self._done
 
     def take_groups(self, members: Sequence[Member]) -> None:
         """Reads together what is small and alike, so that `take` needn't."""

@@ -77,6 +77,16 @@ def test_one_bad_line_among_hostile_ones_is_one_reject(bench: Bench) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.ndjson"])
+def test_records_without_fields_are_refused(bench: Bench, name: str) -> None:
+    texts = [b"{}", b"{}"]
+    done = bench.convert({name: b"[" + b",".join(texts) + b"]" if name == "a.json" else b"\n".join(texts)})
+    assert done.member.reason is not None
+    assert done.member.reason.code == Code.EMPTY
+    mixed = bench.convert({"a.ndjson": b'{}\n{"a": 1}\n{}\n'})
+    assert mixed.rows == [(None,), (1,), (None,)]
+
+
 def _parquet_of_bytes(kind: Any) -> bytes:
     from pyarrow import parquet
 

@@ -58,7 +58,8 @@ class Connection:
         except asyncio.IncompleteReadError:
             pass
         except ConnectionError as error:
-            self._dc.server.broken.append(str(error))
+            if error.errno is None:  # else it's the client that has gone, in whatever way
+                self._dc.server.broken.append(str(error))
         finally:
             sender.cancel()
             self.close()

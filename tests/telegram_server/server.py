@@ -49,7 +49,7 @@ class Core:
         self.calls: list[Call] = []
         self.ranges: dict[int, Counter[tuple[int, int]]] = {}
         self.crashes: list[BaseException] = []
-        self.broken: list[str] = []  # why connections were ended by the server or the network
+        self.broken: list[str] = []  # why the server ended connections
         self.news = threading.Condition()
 
     # ---- What connections and methods report
@@ -436,7 +436,7 @@ class TelegramServer:
         return self._do(count)
 
     def broken(self) -> list[str]:
-        """Why connections were ended: what a client did wrong, or how the network failed."""
+        """Why the server ended connections: what clients did wrong."""
         return self._do(lambda core: list(core.broken))
 
     def connections(self) -> int:

@@ -221,6 +221,8 @@ class Adapter:
         self._connected = Connected(self._connected.account, "connecting")
         self._told.clear()
         self._said = 0
+        with self._ledger.turn():
+            self._ledger.drop_late()
         uploads = self._ledger.open_uploads()
         self._slot.send([Restore(self._ledger.looked()), *(Note(upload) for upload in uploads)])
         self._slot.send(self._ledger.standing())

@@ -366,6 +366,13 @@ class AdapterLedger:
         )
         return bool(cursor.rowcount)
 
+    def drop_late(self) -> None:
+        """Status messages that were never seen to be sent, of uploads that are answered by now."""
+        self.db.execute(
+            "UPDATE outbox SET state = 'dropped' WHERE state = 'waiting' AND once LIKE 'status:%' AND upload IN"
+            f" (SELECT id FROM telegram_upload WHERE state NOT IN {_OPEN})"
+        )
+
     def drop(self, once: str) -> None:
         """Nothing is to be sent after all."""
         self.db.execute("UPDATE outbox SET state = 'dropped' WHERE once = ? AND state = 'waiting'", (once,))

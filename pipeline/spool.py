@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pipeline.model import Upload
+from pipeline.model import Upload, Volume
+from pipeline.volumes import group
 
 PARTIAL: Final = ".partial"  # what a file is called until it is whole
 _COPY_BYTES: Final = 64 * 1024 * 1024
@@ -28,11 +29,14 @@ _counter = itertools.count()
 
 
 class Spooled(NamedTuple):
-    """A file in the spool: the PATH it has there, what people call it, and the job's SOURCE in the ledger."""
+    """A file in the spool: the PATH it has there, what people call it, and the job's SOURCE in the ledger. Of a split
+    archive PARTS are the others, and MISSING names one that isn't there."""
 
     path: Path
     name: str
     source: str
+    parts: tuple[Path, ...] = ()
+    missing: str = ""
 
 
 def new_folder(spool: Path, origin: str) -> Path:
@@ -144,14 +148,20 @@ def is_inbox(file: Spooled) -> bool:
 
 
 def folder_named(spool: Path, name: str) -> Spooled | None:
-    """What `submit` has put into the folder NAME of SPOOL; None where that isn't one, or holds no file."""
+    """What `submit` has put into the folder NAME of SPOOL, a file or the parts of one archive; None where that isn't one,
+    or holds something else."""
     if not _FOLDER.fullmatch(name):
         return None
     try:
         files = os.listdir(spool / name)
     except OSError:
         return None
-    return _spooled(spool / name / files[0]) if len(files) == 1 and files != [PARTIAL] else None
+    groups = group(sorted(files))
+    if len(groups) != 1 or PARTIAL in files:
+        return None
+    first, *others = (spool / name / sorted(files)[index] for index in groups[0].files)
+    called = groups[0].name if others else first.name
+    return _spooled(first)._replace(name=called, parts=tuple(others), missing=groups[0].missing)
 
 
 def _spooled(path: Path) -> Spooled:
@@ -169,6 +179,15 @@ def upload_of(spooled: Spooled) -> Upload:
         inode=status.st_ino,
         device=status.st_dev,
         arrived_at=time.time(),
+        parts=tuple(map(_volume, spooled.parts)),
+        missing=spooled.missing,
+    )
+
+
+def _volume(path: Path) -> Volume:
+    status = os.lstat(path)
+    return Volume(
+        path=str(path), size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino, device=status.st_dev
     )
 
 

@@ -18,6 +18,7 @@ from pipeline.control_protocol import VERSION
 from pipeline.errors import ExitCode, StateUnwritable, UsageError
 from pipeline.model import JobState, StageName
 from pipeline.verbs.common import ConfigOption, JsonOption, load, out, print_json, safe, say
+from pipeline.volumes import group
 
 
 def run_daemon(config: Path | None, modules: Mapping[StageName, str]) -> None:
@@ -51,6 +52,8 @@ def submit(
 ) -> None:
     """Hand files to the running daemon. They are copied into its spool, so the originals may go.
 
+    The parts of a split archive are one job.
+
     Example: stampmill submit --wait ~/drops/shop.zip
     """
     from pipeline.verbs.files import password_in, types_of
@@ -58,20 +61,22 @@ def submit(
     loaded, _ = load(config)
     wanted, password = types_of(types), password_in(password_file)
     _require_files(paths)
+    groups = group([path.name for path in paths])  # the parts of a split archive are one job
+    uploads = [[paths[index] for index in one.files] for one in groups]
     jobs: list[int] = []
     with ControlClient(loaded.paths.socket) as client:
-        for path in paths:
-            request = protocol.Submit(v=VERSION, folders=(_spool(path, loaded),), types=wanted, password=password)
+        for files in uploads:
+            request = protocol.Submit(v=VERSION, folders=(_spool(files, loaded),), types=wanted, password=password)
             jobs += client.ask(request)["jobs"]
         ended = client.ask(protocol.Wait(v=VERSION, jobs=tuple(jobs)), timeout_s=None) if wait else []
     states = {one["job"]: one["state"] for one in ended}
-    _tell_submitted(paths, jobs, states, loaded, as_json=as_json)
+    _tell_submitted([one.name for one in groups], jobs, states, loaded, as_json=as_json)
     if any(state in (JobState.FAILED, JobState.CANCELLED) for state in states.values()):
         raise typer.Exit(ExitCode.PARTIAL)
 
 
 def _tell_submitted(
-    paths: list[Path], jobs: list[int], states: Mapping[int, str], config: Config, *, as_json: bool
+    names: list[str], jobs: list[int], states: Mapping[int, str], config: Config, *, as_json: bool
 ) -> None:
     from pipeline.verbs.files import print_summary
 
@@ -84,10 +89,10 @@ def _tell_submitted(
         else:
             print_summary(summary)
     elif as_json:
-        print_json({"jobs": [{"job": job, "name": path.name} for job, path in zip(jobs, paths, strict=True)]})
+        print_json({"jobs": [{"job": job, "name": name} for job, name in zip(jobs, names, strict=True)]})
     else:
-        for job, path in zip(jobs, paths, strict=True):
-            out().print(f"job {job}: {safe(path.name)}")
+        for job, name in zip(jobs, names, strict=True):
+            out().print(f"job {job}: {safe(name)}")
 
 
 def _require_files(paths: list[Path]) -> None:
@@ -100,27 +105,32 @@ def _require_files(paths: list[Path]) -> None:
             raise UsageError(problem=f"{path} is no regular file; submit files, or an archive of them.")
 
 
-def _spool(path: Path, config: Config) -> str:
-    """Copies PATH into the spool, owned by whoever owns the state directory; the folder's name. Raises
+def _spool(paths: list[Path], config: Config) -> str:
+    """Copies PATHS into one folder of the spool, owned by whoever owns the state directory; the folder's name. Raises
     StateUnwritable."""
     try:
-        source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            folder = spool.new_folder(config.paths.spool, "submit")
-            partial = folder / spool.PARTIAL
-            spool.copy(source, partial)
-        finally:
-            os.close(source)
+        folder = spool.new_folder(config.paths.spool, "submit")
         owner = config.paths.spool.stat()
         if owner.st_uid != os.geteuid():
-            for one in (folder, partial):
-                os.chown(one, owner.st_uid, owner.st_gid)
-        os.rename(partial, folder / spool.safe_name(path.name))
+            os.chown(folder, owner.st_uid, owner.st_gid)
+        for path in paths:
+            _copy(path, folder, owner)
         for directory in (folder, config.paths.spool):
             spool.sync_folder(directory)
     except OSError as error:
         raise StateUnwritable(path=error.filename or config.paths.spool, detail=error.strerror) from error
     return folder.name
+
+
+def _copy(path: Path, folder: Path, owner: os.stat_result) -> None:
+    source, partial = os.open(path, os.O_RDONLY | os.O_CLOEXEC), folder / spool.PARTIAL
+    try:
+        spool.copy(source, partial)
+    finally:
+        os.close(source)
+    if owner.st_uid != os.geteuid():
+        os.chown(partial, owner.st_uid, owner.st_gid)
+    os.rename(partial, folder / spool.safe_name(path.name))
 
 
 def _tell_daemon(request: protocol.Request, config: Path | None, timeout_s: float | None = 30.0) -> Any:

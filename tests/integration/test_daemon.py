@@ -134,6 +134,24 @@ def test_the_life_of_a_service(host: Host) -> None:
     assert host.log().rstrip().endswith("stopped")
 
 
+@pytest.mark.needs("7zz")
+def test_the_parts_of_an_archive_are_submitted_as_one_job(host: Host) -> None:
+    host.start()
+    host.await_word("READY=1")
+    (host.folder / "p.csv").write_bytes(
+        b"a,b\n" + b"".join(b"%d,%s\n" % (n, os.urandom(9).hex().encode()) for n in range(8000))
+    )
+    subprocess.run(["7zz", "a", "-v20k", "p.7z", "p.csv"], cwd=host.folder, check=True, capture_output=True)
+    parts = sorted(host.folder.glob("p.7z.*"))
+    assert len(parts) > 2
+    ended = host.run("submit", "--wait", *reversed(parts))
+    assert ended.returncode == 0, ended.stderr
+    assert "p.7z  job 1: done; 1 converted" in ended.stdout
+    ended = host.run("submit", "--wait", parts[0], parts[2])
+    assert ended.returncode == 3
+    assert "p.7z.002" in ended.stdout + ended.stderr
+
+
 def test_a_second_daemon_is_refused(host: Host) -> None:
     host.start()
     host.await_word("READY=1")

@@ -57,7 +57,9 @@ def run(tmp_path: Path, config: Config, *words: str) -> Result:
 def copies(diary: Path) -> list[int]:
     """The live processes, zombies not counted, that run the program of this test; what one forks is no copy."""
     parents = {pid: parent_of(pid) for pid in psutil.pids() if is_alive(pid, str(diary))}
-    alive = {pid for pid in parents if is_alive(pid, str(diary))}  # seen twice: all of these lived between the two looks
+    alive = {
+        pid for pid in parents if is_alive(pid, str(diary))
+    }  # seen twice: all of these lived between the two looks
     return [pid for pid in alive if parents[pid] not in alive]
 
 

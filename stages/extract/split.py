@@ -79,6 +79,8 @@ class SplitReader:
         self._opened = False  # the password has opened one
         self._list = MembersFile(scratch())
         self._list.fill(archive.members())
+        if self._list.is_vague:
+            raise Refused(reasons.unsupported("it doesn't say where one of its files ends and the next begins"))
         self._survey()
 
     def close(self) -> None:
@@ -191,14 +193,18 @@ class MembersFile:
     def __init__(self, path: str) -> None:
         self._path = path
         self._reason: Reason | None = None
+        self.is_vague = False  # something follows a file whose size isn't known
 
     def fill(self, members: Iterator[Listed]) -> None:
         """Writes MEMBERS. What is Refused after the first of them is kept for the end; before it, it is raised."""
         count = 0
+        endless = False
         with open(self._path, "wb") as file:
             try:
                 for listed in members:
                     count += 1
+                    self.is_vague = self.is_vague or (endless and listed.present)
+                    endless = endless or (listed.present and listed.size < 0)
                     data = _encoder.encode(listed)
                     file.write(len(data).to_bytes(4, "little") + data)
             except Refused as refused:

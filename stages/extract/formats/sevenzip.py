@@ -94,10 +94,10 @@ class SevenArchive:
                     words.append(line[:200])
                     del words[20:]
                 elif "Path" in fields:
-                    yield listed(fields)
+                    yield listed(fields, self.kind)
                     fields = {}
             if "Path" in fields:
-                yield listed(fields)
+                yield listed(fields, self.kind)
             code = tool.finish()
         finally:
             tool.close()
@@ -134,8 +134,8 @@ class SevenArchive:
         return reasons.corrupt("its table of contents can't be read")
 
 
-def listed(fields: dict[str, str]) -> Listed:
-    """A member from 7zz's FIELDS."""
+def listed(fields: dict[str, str], kind: str = "") -> Listed:
+    """A member from 7zz's FIELDS, of an archive of 7zz's type KIND."""
     raw = fields["Path"].encode("utf-8", "surrogateescape")
     name, notes = names.decode(raw)
     attributes = fields.get("Attributes", "")
@@ -152,7 +152,18 @@ def listed(fields: dict[str, str]) -> Listed:
             "a hard link" if fields.get("Hard Link") else "a symbolic link" if "l" in mode[:1] else "a device or link"
         )
         one.kind, one.reason = Kind.SPECIAL, reasons.unsafe(what)
+    if kind == "xar":
+        _as_in_xar(one, fields)
     return one
+
+
+def _as_in_xar(one: Listed, fields: dict[str, str]) -> None:
+    """There, files without a byte and folders have no size, and the table of contents comes as a last file."""
+    one.size = max(one.size, 0)
+    if fields.get("Type") == "directory":
+        one.kind, one.present, one.reason = Kind.FOLDER, False, None
+    elif not fields.get("Type"):
+        one.kind, one.reason = Kind.FOLDER, None  # its bytes are passed over
 
 
 FORMAT = SevenZip()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from pipeline.model import Reject
+from stages.extract.split import Listed, MembersFile
 from tests.stages.extract.archives import make_tar, make_zip, rows, saved
 from tests.stages.extract.conftest import Runner
 
@@ -254,6 +256,39 @@ def test_iso(run: Runner, tree: Path) -> None:
     assert run(archive).good() == names_of(archive)
 
 
+@pytest.mark.needs("7zz")
+@pytest.mark.parametrize("kind", ["xar", "iso9660"])
+def test_what_libarchive_writes(run: Runner, tree: Path, kind: str) -> None:
+    archive = packed(tree, "bsdtar", "--format", kind, "-cf", archive=f"x.{kind[:3]}")
+    found = {
+        path.removeprefix(f"{archive.name}!/").removeprefix("./"): data for path, data in run(archive).good().items()
+    }
+    assert found == FILES
+
+
+def make_cab(files: dict[str, bytes]) -> bytes:
+    """A cabinet whose one folder isn't compressed."""
+    data = b"".join(files.values())
+    blocks = [data[at : at + 32768] for at in range(0, len(data), 32768)]
+    entries, offset = b"", 0
+    for name, content in files.items():
+        entries += struct.pack("<IIHHHH", len(content), offset, 0, 0x58C1, 0, 0x20) + name.encode() + b"\0"
+        offset += len(content)
+    body = b"".join(struct.pack("<IHH", 0, len(block), len(block)) + block for block in blocks)
+    begins = 36 + 8 + len(entries)
+    head = struct.pack("<4sIIIIIBBHHHHH", b"MSCF", 0, begins + len(body), 0, 44, 0, 3, 1, 1, len(files), 0, 0, 0)
+    return head + struct.pack("<IHH", begins, len(blocks), 0) + entries + body
+
+
+@pytest.mark.needs("7zz")
+def test_cab(run: Runner, tmp_path: Path) -> None:
+    files = {"a.csv": FILES["a.csv"], "b.csv": FILES["sub/b.csv"]}
+    whole = make_cab(files)
+    assert run(saved(tmp_path, "x.cab", whole)).good() == {f"x.cab!/{name}": data for name, data in files.items()}
+    cut = run(saved(tmp_path, "y.cab", whole[: len(whole) // 2]))
+    assert cut.code in ("truncated", "corrupt") or set(cut.bad().values()) <= {"truncated", "corrupt"}
+
+
 def test_where_the_program_is_missing(run: Runner, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archives = [(zz(tree, "x.7z"), "7zip"), (rar(tree, "x.rar"), "unrar")]
     mixed, locked = zz(tree, "x.zip", "-mm=PPMd"), zz(tree, "l.zip", "-psecret")
@@ -266,3 +301,10 @@ def test_where_the_program_is_missing(run: Runner, tree: Path, monkeypatch: pyte
     assert set(run(mixed).bad().values()) == {"unsupported"}
     assert run(locked, password="secret").code == "unsupported"
     assert run(locked).code == "encrypted"
+
+
+@pytest.mark.parametrize(("sizes", "vague"), [((3, -1), False), ((-1,), False), ((-1, 0), True), ((2, -1, 4), True)])
+def test_a_file_of_unknown_size_may_only_be_the_last(tmp_path: Path, sizes: tuple[int, ...], vague: bool) -> None:
+    members = MembersFile(str(tmp_path / "list"))
+    members.fill(Listed(f"{number}", b"x", size) for number, size in enumerate(sizes))
+    assert members.is_vague is vague

@@ -68,7 +68,7 @@ class Sender:
 
     def _huge(self, sender: Account, push: bool) -> Sent:
         self.number += 1
-        content = Blocks(self.random.randint(40, 60) * 1024 * 1024)
+        content = Blocks(self.random.randint(70, 90) * 1024 * 1024)
         message = self.home.send(sender, content, name=f"huge{self.number}.bin", push=push)
         return Sent(sender, (message,), "1 file kept")
 

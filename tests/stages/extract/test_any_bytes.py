@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import assume, HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.model import Done, Reason, Reject
@@ -103,6 +103,9 @@ def test_the_splitter_gives_each_member_its_own_bytes(
         for name, data in zip(names, contents, strict=True)
     ]
     broken = {index for index in broken if index < len(contents) and len(contents[index]) > 1}
+    streamed = [data[: len(data) // 2] if index in broken else data for index, data in enumerate(contents)]
+    for index in broken:  # what follows may happen to be just what is missing
+        assume(not b"".join(streamed[index + 1 :]).startswith(contents[index][len(contents[index]) // 2 :]))
     with TemporaryDirectory() as folder:
         made = (str(Path(folder) / f"list{i}") for i in itertools.count())
         archive = Scripted(members, contents, broken, Path(folder))

@@ -22,7 +22,12 @@ MODULES = {
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 FOR_STAGES = {"pipeline.model", "pipeline.errors", "pipeline.config", "pipeline.volumes"}
-SCREENS = {"pipeline.cli", "pipeline.status", "pipeline.catalogue", *(name for name in MODULES if ".verbs" in name)}  # may load what only they need
+SCREENS = {
+    "pipeline.cli",
+    "pipeline.status",
+    "pipeline.catalogue",
+    *(name for name in MODULES if ".verbs" in name),
+}  # may load what only they need
 ENGINES = {"polars", "duckdb", "pyarrow", "numpy", "isal", "fastexcel", "lxml", "telethon", "rich", "typer"}
 
 
@@ -72,7 +77,11 @@ def test_every_library_that_is_imported_is_declared() -> None:
     project = PROJECT["project"]
     declared = [
         *project["dependencies"],
-        *(line for extra in ("postgres", "s3", "stats", "telegram") for line in project["optional-dependencies"][extra]),
+        *(
+            line
+            for extra in ("postgres", "s3", "stats", "telegram")
+            for line in project["optional-dependencies"][extra]
+        ),
     ]
     names = {re.split(r"[<>=!\[;. ]", line)[0].replace("-", "_") for line in declared}
     assert foreign <= names

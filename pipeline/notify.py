@@ -8,6 +8,7 @@ import time
 from collections.abc import MutableMapping
 from typing import Final
 
+_PATIENCE_S: Final = 1.0  # for what is said once: the socket holds some ten words that nobody has read yet
 _MAX_STATUS: Final = 200  # characters
 
 
@@ -24,9 +25,10 @@ class Notifier:
             self._socket.setblocking(False)
             self._address = "\0" + address[1:] if address.startswith("@") else address
 
-    def _send(self, *assignments: str) -> None:
+    def _send(self, *assignments: str, patience_s: float = 0.0) -> None:
         if self._socket is None:
             return
+        self._socket.settimeout(patience_s)
         try:
             self._socket.sendto("\n".join(assignments).encode(), self._address)
         except OSError:
@@ -40,7 +42,7 @@ class Notifier:
 
     def ready(self) -> None:
         """The daemon works (again, after `reloading`)."""
-        self._send("READY=1", f"MAINPID={os.getpid()}")
+        self._send("READY=1", f"MAINPID={os.getpid()}", patience_s=_PATIENCE_S)
 
     def status(self, text: str) -> None:
         """Says in TEXT what goes on, where that has changed."""
@@ -54,11 +56,15 @@ class Notifier:
 
     def reloading(self) -> None:
         """The configuration is being read again; `ready` ends that."""
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        self._send(
+            "RELOADING=1",
+            f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}",
+            patience_s=_PATIENCE_S,
+        )
 
     def stopping(self) -> None:
         """The daemon winds down."""
-        self._send("STOPPING=1", "STATUS=Stopping: running batches finish")
+        self._send("STOPPING=1", "STATUS=Stopping: running batches finish", patience_s=_PATIENCE_S)
 
 
 def _watchdog_s(environment: MutableMapping[str, str]) -> float:

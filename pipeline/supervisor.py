@@ -18,7 +18,7 @@ from pipeline import disk, observe, process_tools, recovery
 from pipeline.chores import Chores
 from pipeline.config import Config
 from pipeline.dispatcher import Sends
-from pipeline.errors import DiskFailing
+from pipeline.errors import DiskFailing, StateUnwritable
 from pipeline.inquest import Inquest
 from pipeline.ledger import Ledger, LedgerFull
 from pipeline.messages import BatchClosed, Bound, DiskFailed, Finished, Order, Ready, Report, Stop, Unreachable
@@ -45,6 +45,7 @@ _BACKLOG: Final = 512  # waiting jobs that one SELECT brings into memory
 _HOUSEKEEPING_S: Final = 1.0
 _SNAPSHOT_S: Final = 0.25
 _LINGER_S: Final = 0.002  # at most, for more reports to come into the same commit
+_FULL_START_S: Final = 30.0  # that a start waits for space for the ledger
 _FULL_RETRY_S: Final = 0.5  # between tries to commit on a full disk
 
 Observer = Callable[[Snapshot], None]
@@ -105,7 +106,7 @@ class Supervisor:
         stack.callback(self._kill_workers)
         if self._start_early:
             self.start()
-        self._ledger = Ledger(self.config.paths.ledger, self.config.paths.work)
+        self._ledger = self._open_ledger()
         stack.callback(self._ledger.close)
         recovery.forget_after_reboot(self.config, self._ledger)
         self._ledger.hold_none()
@@ -116,6 +117,17 @@ class Supervisor:
         self._signals = SignalInbox(self._selector, reloads=lambda: self.on_reload is not None)
         stack.callback(self._signals.close)
         self._take_up()
+
+    def _open_ledger(self) -> Ledger:
+        """Opens it, as soon as there is space for that. Raises StateUnwritable where there is none for long."""
+        patient_until = time.monotonic() + _FULL_START_S
+        while True:
+            try:
+                return Ledger(self.config.paths.ledger, self.config.paths.work)
+            except LedgerFull as error:
+                if time.monotonic() > patient_until:
+                    raise StateUnwritable(path=self.config.paths.state, detail=error) from error
+                time.sleep(_FULL_RETRY_S)
 
     def __exit__(self, *exception: object) -> None:
         with self._resources:

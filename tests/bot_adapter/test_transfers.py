@@ -292,7 +292,7 @@ def test_references_that_never_become_valid_end_it(stage: Stage) -> None:
 
 
 def test_there_is_patience_for_one_answer_only_while_none_overtakes_it(stage: Stage) -> None:
-    content = Blocks(60 * MIB)
+    content = Blocks(160 * MIB)
     stage.server.set_faults(rtt_s=0.2, offers_hashes=False)
     stage.server.fault(Fault(method="upload.getFile", act=Act.SILENCE, skip=3))
 

@@ -7,14 +7,13 @@ supergroups). Datagrams are msgpack arrays of these, at most 64 KiB (`pack`).
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
 
 from pipeline.model import JobState, MemberCounts, Reason
 
-MAX_DATAGRAM_BYTES: Final = 64 * 1024
 TABLES_TOLD: Final = 20  # of a job's tables, the largest first, that an answer can name
 
 
@@ -362,20 +361,6 @@ def unpack_reports(datagram: bytes) -> list[AdapterReport]:
 def unpack_orders(datagram: bytes) -> list[AdapterOrder]:
     """The orders in a datagram from the supervisor."""
     return _orders.decode(datagram)
-
-
-def pack(messages: Iterable[AdapterReport | AdapterOrder]) -> Iterator[bytes]:
-    """MESSAGES in order, in as few datagrams as their size allows. Raises ValueError for one that is too long by itself."""
-    pending = list(messages)
-    data = _encoder.encode(pending)
-    if len(data) <= MAX_DATAGRAM_BYTES:
-        yield data
-    elif len(pending) == 1:
-        raise ValueError(f"a message of {len(data)} bytes doesn't fit a datagram: {type(pending[0]).__name__}")
-    else:
-        half = len(pending) // 2
-        yield from pack(pending[:half])
-        yield from pack(pending[half:])
 
 
 def pack_facts(facts: Facts) -> bytes:

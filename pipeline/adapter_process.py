@@ -20,8 +20,9 @@ from typing import Any
 import msgspec
 
 from pipeline import process_tools
-from pipeline.adapter_model import MAX_DATAGRAM_BYTES, AdapterOrder, AdapterReport, pack, unpack_orders
+from pipeline.adapter_model import AdapterOrder, AdapterReport, unpack_orders
 from pipeline.config import Config
+from pipeline.datagrams import MAX_DATAGRAM_BYTES, datagrams
 
 
 class AdapterSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +44,7 @@ class SocketLink:
 
     def report(self, *reports: AdapterReport) -> None:
         """Hands REPORTS over; what the socket doesn't take now follows when it can."""
-        self._unsent.extend(pack(reports))
+        self._unsent.extend(datagrams(reports))
         self._flush()
 
     def _flush(self) -> None:
@@ -92,8 +93,8 @@ def main(spec: AdapterSpec, end: socket.socket) -> None:
     process_tools.die_with_parent(spec.supervisor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the supervisor decides
     os.umask(0o077)  # Telethon makes the session file as the umask says
-    _redirect_output(Path(spec.log))
-    _set_title()
+    process_tools.redirect_output(Path(spec.log))
+    process_tools.set_title("telegram")
     lock = process_tools.open_lock(Path(spec.config.paths.state) / "locks" / "telegram.lock")
     process_tools.lock(lock)
     try:
@@ -104,16 +105,3 @@ def main(spec: AdapterSpec, end: socket.socket) -> None:
         sys.stderr.flush()
         os._exit(1)
     os._exit(0)  # nothing here is worth a tidy end, and no thread of a library's may hold it up
-
-
-def _redirect_output(log: Path) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
-
-
-def _set_title() -> None:
-    import setproctitle  # the process's affair, not the console script's
-
-    setproctitle.setproctitle("stampmill: telegram")

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from pipeline import adapter_process, channel
-from pipeline.adapter_model import AdapterOrder, AdapterReport, pack, unpack_reports
+from pipeline.adapter_model import AdapterOrder, AdapterReport, unpack_reports
 from pipeline.adapter_process import AdapterSpec
 from pipeline.channel import Channel
 from pipeline.config import Config
+from pipeline.datagrams import datagrams
 
 _QUICK_DEATH_S: Final = 30.0
 _MAX_BACKOFF_S: Final = 60.0
@@ -89,7 +90,7 @@ class AdapterSlot:
         """Sends ORDERS; what the socket doesn't take now follows when it can."""
         orders = list(orders)
         if self._channel is not None and orders:
-            for data in pack(orders):
+            for data in datagrams(orders):
                 self._channel.send(data)
             self._watch_writes()
 

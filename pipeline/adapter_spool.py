@@ -60,22 +60,5 @@ def _called(messages: Sequence[Message]) -> str:
 
 def taken(paths: Sequence[str], name: str, missing: str) -> Upload:
     """The upload that lies at PATHS, as it is now."""
-    first, *others = (_volume(path) for path in paths)
-    return Upload(
-        path=first.path,
-        name=name,
-        size=first.size,
-        mtime_ns=first.mtime_ns,
-        inode=first.inode,
-        device=first.device,
-        arrived_at=time.time(),
-        parts=tuple(others),
-        missing=missing,
-    )
-
-
-def _volume(path: str) -> Volume:
-    status = os.stat(path)
-    return Volume(
-        path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino, device=status.st_dev
-    )
+    files = [Volume.seen(path, os.stat(path)) for path in paths]
+    return Upload.of(files, name=name, arrived_at=time.time(), missing=missing)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 
-from pipeline.messages import MAX_DATAGRAM_BYTES
+from pipeline.datagrams import MAX_DATAGRAM_BYTES
 
 
 class Closed(Exception):

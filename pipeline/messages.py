@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
-
 import msgspec
 
 from pipeline.model import Closed, Outcome, Task
-
-MAX_DATAGRAM_BYTES: Final = 64 * 1024
 
 
 class Dispatch(msgspec.Struct, frozen=True, array_like=True, tag=0):
@@ -92,7 +87,6 @@ class Bound(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
 
 Report = Ready | BatchClosed | Finished | DiskFailed | Unreachable | Bound
 
-_encoder = msgspec.msgpack.Encoder()
 _orders = msgspec.msgpack.Decoder(list[Order])
 _reports = msgspec.msgpack.Decoder(list[Report])
 
@@ -105,20 +99,3 @@ def decode_orders(datagram: bytes) -> list[Order]:
 def decode_reports(datagram: bytes) -> list[Report]:
     """The reports in a datagram from a worker."""
     return _reports.decode(datagram)
-
-
-def datagrams(messages: Iterable[Order | Report]) -> Iterator[bytes]:
-    """MESSAGES packed, in order, into as few datagrams as their size allows.
-
-    Raises ValueError for one message that is over MAX_DATAGRAM_BYTES by itself.
-    """
-    pending = list(messages)
-    data = _encoder.encode(pending)
-    if len(data) <= MAX_DATAGRAM_BYTES:
-        yield data
-    elif len(pending) == 1:
-        raise ValueError(f"a message of {len(data)} bytes doesn't fit a datagram: {type(pending[0]).__name__}")
-    else:
-        half = len(pending) // 2
-        yield from datagrams(pending[:half])
-        yield from datagrams(pending[half:])

@@ -6,7 +6,8 @@ Sizes are bytes, times are seconds (`_s`) or Unix time in seconds (`_at`), unles
 from __future__ import annotations
 
 import enum
-from collections.abc import Generator, Sequence
+import os
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Protocol
@@ -97,6 +98,13 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     inode: int
     device: int
 
+    @classmethod
+    def seen(cls, path: str, status: os.stat_result) -> Volume:
+        """The file at PATH, which has STATUS now."""
+        return cls(
+            path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino, device=status.st_dev
+        )
+
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One submitted file as it was when it was taken in.
@@ -118,6 +126,22 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     arrived_at: float = 0.0
     parts: tuple[Volume, ...] = ()
     missing: str = ""
+
+    @classmethod
+    def of(cls, files: Iterable[Volume], *, name: str, arrived_at: float, missing: str = "") -> Upload:
+        """The upload that FILES are, the one that it is opened by first."""
+        first, *others = files
+        return cls(
+            path=first.path,
+            name=name,
+            size=first.size,
+            mtime_ns=first.mtime_ns,
+            inode=first.inode,
+            device=first.device,
+            arrived_at=arrived_at,
+            parts=tuple(others),
+            missing=missing,
+        )
 
     @property
     def files(self) -> tuple[Upload | Volume, ...]:

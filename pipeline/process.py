@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from pipeline import volumes
 from pipeline.config import Config, Paths
 from pipeline.model import Options, StageName, Upload, Volume
@@ -162,28 +164,22 @@ def _upload(files: Sequence[Found], group: volumes.Group, links: Path) -> Upload
     """FILES as they are now; zeros where one can't be looked at, which intake then finds out again and explains."""
     if len(files) > 1:
         links /= hashlib.sha256(os.fsencode(files[0].path)).hexdigest()[:16]  # the names must stay those of parts
-    first, *others = (_as_it_is(_utf8_path(one.path, links, keep_name=len(files) > 1)) for one in files)
+    seen = [_as_it_is(_utf8_path(one.path, links, keep_name=len(files) > 1)) for one in files]
     name = files[0].name if len(files) == 1 else files[0].name.removesuffix(files[0].path.name) + group.name
-    return Upload(
-        path=first.path,
+    return Upload.of(
+        seen,
         name=os.fsencode(name).decode(errors="replace"),
-        size=first.size,
-        mtime_ns=first.mtime_ns,
-        inode=first.inode,
-        device=first.device,
         arrived_at=time.time(),
-        parts=tuple(others),
         missing=os.fsencode(group.missing).decode(errors="replace"),
     )
 
 
 def _as_it_is(path: str) -> Volume:
     try:
-        status = os.stat(path)
+        found = Volume.seen(path, status := os.stat(path))
     except OSError:
         return Volume(path=path, size=0, mtime_ns=0, inode=0, device=0)
-    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-    return Volume(path=path, size=size, mtime_ns=status.st_mtime_ns, inode=status.st_ino, device=status.st_dev)
+    return found if stat.S_ISREG(status.st_mode) else msgspec.structs.replace(found, size=0)
 
 
 def _utf8_path(path: Path, links: Path, *, keep_name: bool = False) -> str:

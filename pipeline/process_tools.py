@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -180,3 +181,19 @@ def oom_kills() -> int:
         if line.startswith("oom_kill "):
             return int(line.split()[1])
     return 0
+
+
+def redirect_output(log: Path) -> None:
+    """What libraries print in this process goes to LOG, never onto the operator's screen."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    sys.stdout.flush()
+
+
+def set_title(title: str) -> None:
+    """How this process is called in `ps` and `top`."""
+    import setproctitle  # the console script does without
+
+    setproctitle.setproctitle(f"stampmill: {title}")

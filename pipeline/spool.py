@@ -170,25 +170,8 @@ def _spooled(path: Path) -> Spooled:
 
 def upload_of(spooled: Spooled) -> Upload:
     """The upload as the ledger keeps it. Raises OSError."""
-    status = os.lstat(spooled.path)
-    return Upload(
-        path=str(spooled.path),
-        name=spooled.name,
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        inode=status.st_ino,
-        device=status.st_dev,
-        arrived_at=time.time(),
-        parts=tuple(map(_volume, spooled.parts)),
-        missing=spooled.missing,
-    )
-
-
-def _volume(path: Path) -> Volume:
-    status = os.lstat(path)
-    return Volume(
-        path=str(path), size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino, device=status.st_dev
-    )
+    files = [Volume.seen(str(path), os.lstat(path)) for path in (spooled.path, *spooled.parts)]
+    return Upload.of(files, name=spooled.name, arrived_at=time.time(), missing=spooled.missing)
 
 
 def discard(folder: Path) -> None:

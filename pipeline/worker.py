@@ -25,8 +25,8 @@ import msgspec
 from pipeline import process_tools, sandbox, tools
 from pipeline.blackbox import BlackBox
 from pipeline.config import Config
+from pipeline.datagrams import MAX_DATAGRAM_BYTES, datagrams
 from pipeline.messages import (
-    MAX_DATAGRAM_BYTES,
     BatchClosed,
     Bound,
     DiskFailed,
@@ -38,7 +38,6 @@ from pipeline.messages import (
     Report,
     Stop,
     Unreachable,
-    datagrams,
     decode_orders,
 )
 from pipeline.model import Closed, Code, Outcome, Reason, Reject, Retry, Stage, StageName, Task
@@ -387,8 +386,8 @@ def main(spec: WorkerSpec, end: socket.socket) -> None:
     process_tools.die_with_parent(spec.supervisor)
     process_tools.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the supervisor decides
-    _redirect_output(Path(spec.log))
-    _set_title(spec.stage.title)
+    process_tools.redirect_output(Path(spec.log))
+    process_tools.set_title(spec.stage.title)
     state = Path(spec.config.paths.state)
     lock = process_tools.open_lock(state / "locks" / f"{spec.stage.title}.lock")
     process_tools.lock(lock)
@@ -406,18 +405,3 @@ def main(spec: WorkerSpec, end: socket.socket) -> None:
     for data in datagrams([Ready(os.getpid(), confinement.lacking)]):
         end.send(data)
     WorkerLoop(end, stage, WorkerDesk(spec.config, spec.stage, black_box, lock), black_box, confinement).run()
-
-
-def _redirect_output(log: Path) -> None:
-    """What libraries print goes to the worker's log, never onto the operator's screen."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
-    sys.stdout.flush()
-
-
-def _set_title(title: str) -> None:
-    import setproctitle  # a worker's affair, not the console script's
-
-    setproctitle.setproctitle(f"stampmill: {title}")

@@ -18,8 +18,9 @@ from pipeline import channel, worker
 from pipeline.blackbox import BlackBox, Entry
 from pipeline.channel import Channel
 from pipeline.config import Config
+from pipeline.datagrams import datagrams
 from pipeline.errors import StageUnstable
-from pipeline.messages import Order, Report, datagrams, decode_reports
+from pipeline.messages import Order, Report, decode_reports
 from pipeline.model import StageName, Upload
 from pipeline.worker import WorkerSpec
 

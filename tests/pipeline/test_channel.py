@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import channel
 from pipeline.channel import Channel, Closed
-from pipeline.messages import MAX_DATAGRAM_BYTES
+from pipeline.datagrams import MAX_DATAGRAM_BYTES
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given
 
+from pipeline.datagrams import MAX_DATAGRAM_BYTES, datagrams
 from pipeline.messages import (
-    MAX_DATAGRAM_BYTES,
     BatchClosed,
     DiskFailed,
     Dispatch,
@@ -16,7 +16,6 @@ from pipeline.messages import (
     Grant,
     Ready,
     Stop,
-    datagrams,
     decode_orders,
     decode_reports,
 )

@@ -6,7 +6,8 @@ from typing import Final
 
 from pipeline import units
 from pipeline.config import Config
-from pipeline.model import Snapshot, StageName, StageSnapshot
+from pipeline.model import StageName
+from pipeline.snapshot import Snapshot, StageSnapshot
 
 STUCK_S: Final = 30.0  # without progress before a stage is called stuck
 _LOW_SHARE: Final = 0.9  # of worker.memory_bytes from which on memory is what holds a stage up

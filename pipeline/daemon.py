@@ -20,12 +20,13 @@ from pipeline.errors import ConfigInvalid, StateUnwritable
 from pipeline.inbox import Inbox
 from pipeline.journal import Journal, Level
 from pipeline.messages import Stop
-from pipeline.model import JobState, Options, Snapshot, StageName
+from pipeline.model import JobState, Options, StageName
 from pipeline.notify import Notifier
 from pipeline.orders import Orders, Reloaded
 from pipeline.recycling import LOOK_S, Recycler, Seen
 from pipeline.reports import SAMPLE_S, Reporter
 from pipeline.scheduler import Ended
+from pipeline.snapshot import Snapshot
 from pipeline.spool import Spooled
 from pipeline.supervisor import Supervisor
 from pipeline.work import EventKind

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import PortTaken
-from pipeline.model import Snapshot, StageSnapshot
+from pipeline.snapshot import Snapshot, StageSnapshot
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from pipeline.model import JobState, Snapshot, StageName, StageSnapshot
+from pipeline.model import JobState, StageName
 from pipeline.scheduler import Scheduler
+from pipeline.snapshot import Snapshot, StageSnapshot
 from pipeline.stage_state import StageState
 from pipeline.workers import LocalWorker
 

@@ -15,8 +15,9 @@ import psutil
 from pipeline import __version__, story
 from pipeline.config import Config
 from pipeline.errors import StampmillError
-from pipeline.model import JobState, RecentJob, Snapshot, StageSnapshot
+from pipeline.model import JobState
 from pipeline.scheduler import Ended
+from pipeline.snapshot import RecentJob, Snapshot, StageSnapshot
 from pipeline.supervisor import Supervisor
 
 SAMPLE_S: Final = 2.0

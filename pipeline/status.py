@@ -12,7 +12,8 @@ from rich.text import Text
 from pipeline import bottleneck
 from pipeline.config import MIB, Config
 from pipeline.journal import shown
-from pipeline.model import JobState, RecentJob, Snapshot, StageName, StageSnapshot
+from pipeline.model import JobState, StageName
+from pipeline.snapshot import RecentJob, Snapshot, StageSnapshot
 from pipeline.units import short_duration, short_size
 
 _BAR_WIDTH: Final = 10

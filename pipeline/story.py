@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import LedgerDamaged, NoLedger
-from pipeline.model import BatchState, JobState, MemberCounts, Reason, RecentJob, StageName
+from pipeline.model import BatchState, JobState, MemberCounts, Reason, StageName
+from pipeline.snapshot import RecentJob
 
 _BUSY_TIMEOUT_S = 2.0
 _LOOK_BACK = 200  # jobs, among which the ones that ended last are looked for

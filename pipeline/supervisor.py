@@ -22,19 +22,10 @@ from pipeline.errors import DiskFailing, StateUnwritable
 from pipeline.inquest import Inquest
 from pipeline.ledger import Ledger, LedgerFull
 from pipeline.messages import BatchClosed, Bound, DiskFailed, Finished, Order, Ready, Report, Stop, Unreachable
-from pipeline.model import (
-    BatchState,
-    Done,
-    JobState,
-    Options,
-    Retry,
-    Snapshot,
-    StageName,
-    Taken,
-    Upload,
-)
+from pipeline.model import BatchState, Done, JobState, Options, Retry, StageName, Taken, Upload
 from pipeline.scheduler import Ended
 from pipeline.signals import SignalInbox
+from pipeline.snapshot import Snapshot
 from pipeline.steering import SteeredScheduler
 from pipeline.watchdog import Watchdog
 from pipeline.work import Changes, Equal, Job

@@ -13,7 +13,8 @@ import typer
 
 from pipeline.config import Config
 from pipeline.errors import ExitCode, UsageError
-from pipeline.model import JobState, Options, Snapshot, StageName
+from pipeline.model import JobState, Options, StageName
+from pipeline.snapshot import Snapshot
 from pipeline.verbs.common import err, out, print_json, safe
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from pipeline.config import Config
 from pipeline.control_client import ControlClient
 from pipeline.control_protocol import VERSION
 from pipeline.errors import ExitCode, StampmillError, Unreachable
-from pipeline.model import JobState, RecentJob, Snapshot
+from pipeline.model import JobState
+from pipeline.snapshot import RecentJob, Snapshot
 from pipeline.verbs.consoles import err, load, out, print_json, safe, say
 
 FLAGS: Final = frozenset({"--json", "--check"})  # of `status`, that this module understands by itself

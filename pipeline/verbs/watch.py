@@ -14,7 +14,7 @@ from pipeline.config import Config
 from pipeline.control_client import ControlClient
 from pipeline.control_protocol import VERSION
 from pipeline.errors import Unreachable
-from pipeline.model import Snapshot
+from pipeline.snapshot import Snapshot
 from pipeline.verbs.consoles import out, print_json
 from pipeline.verbs.glance import last_word
 

@@ -14,7 +14,7 @@ import typer
 
 from pipeline import cli, config_file, story
 from pipeline.control_protocol import Request
-from pipeline.model import Snapshot
+from pipeline.snapshot import Snapshot
 from pipeline.summary import JobSummary
 from pipeline.verbs.glance import LastKnown
 from pipeline.work import EventKind

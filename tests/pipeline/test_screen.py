@@ -20,7 +20,8 @@ from rich.console import Console, RenderableType
 
 from pipeline import bottleneck, status
 from pipeline.config import GIB, MIB
-from pipeline.model import Code, JobState, Reason, RecentJob, Snapshot, StageName
+from pipeline.model import Code, JobState, Reason, StageName
+from pipeline.snapshot import RecentJob, Snapshot
 from tests.pipeline.test_status import CONFIG, CONVERT, EXTRACT, HOSTILE, INTAKE, STORE, snapshot, stage
 
 SCREENS = Path(__file__).with_name("screens")

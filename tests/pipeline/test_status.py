@@ -13,7 +13,8 @@ from rich.console import Console
 from pipeline.bottleneck import sentence as bottleneck
 from pipeline.config import MIB, Config, Paths
 from pipeline.journal import shown
-from pipeline.model import Snapshot, StageName, StageSnapshot
+from pipeline.model import StageName
+from pipeline.snapshot import Snapshot, StageSnapshot
 from pipeline.status import plain, render
 
 CONFIG = Config(paths=Paths(state="/state", library="/library"))

@@ -28,7 +28,7 @@ from bot_adapter.peers import Peers
 from bot_adapter.results import Results
 from bot_adapter.transfers import Transfers
 from bot_adapter.uploads import Uploads
-from pipeline.adapter_model import (
+from pipeline.adapter.model import (
     AdapterOrder,
     Connected,
     Gone,

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from bot_adapter import preview as previews
 from bot_adapter.preview import Preview
 from bot_adapter.words import bold, count, ordinal, safe, sentence, size, span
-from pipeline.adapter_model import (
+from pipeline.adapter.model import (
     JobProgress,
     Phase,
     RefusalFacts,

@@ -17,7 +17,7 @@ from bot_adapter.fatal import raise_if_fatal
 from bot_adapter.outbox import REQUEST_S
 from bot_adapter.pacing import Pacer
 from bot_adapter.peers import Peers, UnknownChat
-from pipeline.adapter_model import Say, StatusFacts
+from pipeline.adapter.model import Say, StatusFacts
 
 _CLOSED_KEPT: Final = 1000
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pipeline.adapter_model import Wishes
+from pipeline.adapter.model import Wishes
 
 FORMATS: Final = ("csv", "xlsx", "parquet")
 _WISH = re.compile(r"\s*(password|passwort|pass|pw|types?|table|format)\s*[:=\uff1a]\s*(.*?)\s*$", re.IGNORECASE)

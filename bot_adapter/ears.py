@@ -11,7 +11,7 @@ from bot_adapter import captions
 from bot_adapter.door import Door, Visitor
 from bot_adapter.replies import COMMANDS
 from bot_adapter.series import series_of
-from pipeline.adapter_model import AdapterReport, Arrived, Asked, Message
+from pipeline.adapter.model import AdapterReport, Arrived, Asked, Message
 
 _ANYTHING: Final = "application/octet-stream"
 _NO_UPLOADS: Final = (

@@ -14,7 +14,7 @@ from telethon import types
 
 from bot_adapter.results import Results
 from bot_adapter.transfers import Transfers
-from pipeline.adapter_model import FilesFacts
+from pipeline.adapter.model import FilesFacts
 
 _FILES: Final = 20  # of one answer; a chat isn't a place for more
 _ANYTHING: Final = "application/octet-stream"

@@ -19,7 +19,7 @@ from bot_adapter.door import Door
 from bot_adapter.ears import Ears, read
 from bot_adapter.fatal import raise_if_fatal
 from bot_adapter.peers import Peers, UnknownChat
-from pipeline.adapter_model import Arrived, Gone, Link, Looked, Message
+from pipeline.adapter.model import Arrived, Gone, Link, Looked, Message
 
 _log: Final = logging.getLogger(__name__)
 _PAGE: Final = 100

@@ -20,7 +20,7 @@ from telethon.extensions import html
 from bot_adapter.fatal import raise_if_fatal
 from bot_adapter.files_out import FilesOut
 from bot_adapter.peers import Peers, UnknownChat
-from pipeline.adapter_model import FilesFacts, Link, Say, Sent, StatusFacts, Undeliverable
+from pipeline.adapter.model import FilesFacts, Link, Say, Sent, StatusFacts, Undeliverable
 
 REQUEST_S: Final = 30.0  # for one request; Telethon has no limit of its own
 _MAX_ID: Final = 2**63 - 1

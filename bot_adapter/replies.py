@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from bot_adapter.words import bold, count, plain, safe, sentence, size, span
-from pipeline.adapter_model import JobLine, ReplyFacts
+from pipeline.adapter.model import JobLine, ReplyFacts
 
 COMMANDS: Final = ("help", "start", "status", "queue", "jobs", "stats", "health", "cancel", "retry")
 

@@ -1,4 +1,4 @@
-"""Asks the program that reads published tables (`pipeline.results`); it lives while answers are being made."""
+"""Asks the program that reads published tables (`pipeline.results.previews`); it lives while answers are being made."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Results:
     async def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._program is None or self._program.returncode is not None:
             self._program = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "pipeline.results"),
+                *(sys.executable, "-m", "pipeline.results.previews"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LINE_BYTES,

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from pipeline.adapter_model import Message, OpenUpload
+from pipeline.adapter.model import Message, OpenUpload
 from pipeline.volumes import Part, first_missing, part_of
 
 ALBUM_QUIET_S: Final = 2.0  # after an album's last part; Telegram sends all of them at once

@@ -23,7 +23,7 @@ from bot_adapter.peers import UnknownChat
 from bot_adapter.series import Whole, display_name, judge, parts
 from bot_adapter.words import size
 from pipeline import volumes
-from pipeline.adapter_model import (
+from pipeline.adapter.model import (
     Arrived,
     Assembled,
     Busy,

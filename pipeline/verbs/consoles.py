@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline import config_file
 from pipeline.config import Config
-from pipeline.journal import shown
+from pipeline.daemon.journal import shown
+from pipeline.settings import config_file
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline import control_protocol as protocol
-from pipeline import spool
 from pipeline.config import Config
-from pipeline.control_client import ControlClient
-from pipeline.control_protocol import VERSION
+from pipeline.daemon import control_protocol as protocol
+from pipeline.daemon import spool
+from pipeline.daemon.control_client import ControlClient
+from pipeline.daemon.control_protocol import VERSION
 from pipeline.errors import ExitCode, StateUnwritable, UsageError
 from pipeline.model import JobState, StageName
 from pipeline.verbs.common import ConfigOption, JsonOption, load, out, print_json, safe, say
@@ -23,8 +23,8 @@ from pipeline.volumes import group
 
 def run_daemon(config: Path | None, modules: Mapping[StageName, str]) -> None:
     """Runs the daemon until a signal ends it. Raises StampmillError."""
-    from pipeline import bottleneck
-    from pipeline.daemon import Daemon
+    from pipeline.daemon.daemon import Daemon
+    from pipeline.screen import bottleneck
 
     loaded, path = load(config)
     Daemon(loaded, path, with_commands(loaded, modules), bottleneck.sentence).run()
@@ -81,7 +81,7 @@ def _tell_submitted(
     from pipeline.verbs.files import print_summary
 
     if states:
-        from pipeline.summary import summarize
+        from pipeline.results.summary import summarize
 
         summary = summarize(config.paths.ledger, jobs)
         if as_json:

@@ -20,7 +20,7 @@ from pipeline.verbs.common import err, out, print_json, safe
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from pipeline.summary import JobSummary, RunSummary
+    from pipeline.results.summary import JobSummary, RunSummary
 
 _PLAIN_EVERY_S: Final = 5.0
 
@@ -29,7 +29,7 @@ def run_process(
     paths: Sequence[Path], into: Path, options: Options, modules: Mapping[StageName, str], *, as_json: bool
 ) -> None:
     """Runs PATHS through the pipeline into the library INTO, and tells what came out. Raises typer.Exit."""
-    from pipeline import process
+    from pipeline.machine import process
 
     require_present(paths, into)
     config = process.config_for(into)
@@ -98,7 +98,7 @@ class _Progress:
     def _draw(self, snapshot: Snapshot) -> None:
         from rich.live import Live
 
-        from pipeline import status
+        from pipeline.screen import status
 
         if self._live is None:
             self._live = Live(console=err(), auto_refresh=False, transient=True)
@@ -106,7 +106,7 @@ class _Progress:
         self._live.update(status.render(snapshot, self._config, err().width), refresh=True)
 
     def _print_line(self, snapshot: Snapshot) -> None:
-        from pipeline import status
+        from pipeline.screen import status
 
         self._next_line_at = time.monotonic() + _PLAIN_EVERY_S
         err().print(status.plain(snapshot, self._config), markup=False, soft_wrap=True)

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline import control_protocol as protocol
-from pipeline import story
 from pipeline.config import Config
-from pipeline.control_client import ControlClient
-from pipeline.control_protocol import VERSION
+from pipeline.daemon import control_protocol as protocol
+from pipeline.daemon.control_client import ControlClient
+from pipeline.daemon.control_protocol import VERSION
 from pipeline.errors import ExitCode, StampmillError, Unreachable
 from pipeline.model import JobState
+from pipeline.results import story
 from pipeline.snapshot import RecentJob, Snapshot
 from pipeline.verbs.consoles import err, load, out, print_json, safe, say
 
@@ -57,7 +57,7 @@ def show(config: Config, *, as_json: bool, check: bool) -> ExitCode:
     if as_json:
         print_json(snapshot)
     else:
-        from pipeline import status as view
+        from pipeline.screen import status as view
 
         width = out().width if out().is_terminal else _WIDTH
         out().print(view.screen(snapshot, config, width, _LINES))
@@ -65,7 +65,7 @@ def show(config: Config, *, as_json: bool, check: bool) -> ExitCode:
 
 
 def _check(snapshot: Snapshot, config: Config, *, as_json: bool) -> ExitCode:
-    from pipeline import bottleneck
+    from pipeline.screen import bottleneck
 
     why = bottleneck.stalled(snapshot, config)
     if as_json:
@@ -77,7 +77,7 @@ def _check(snapshot: Snapshot, config: Config, *, as_json: bool) -> ExitCode:
 
 def _show_last_known(ledger: Path, error: Unreachable, *, as_json: bool, check: bool) -> None:
     """Says that no daemon runs, and how the ledger was left."""
-    from pipeline import status as view
+    from pipeline.screen import status as view
 
     counts, recent = last_word(ledger)
     if as_json:

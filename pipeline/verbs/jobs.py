@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from pipeline import control_protocol as protocol
-from pipeline.control_client import ControlClient
-from pipeline.control_protocol import VERSION
+from pipeline.daemon import control_protocol as protocol
+from pipeline.daemon.control_client import ControlClient
+from pipeline.daemon.control_protocol import VERSION
 from pipeline.errors import ExitCode, NoSuchJob, RequestRefused, UsageError
 from pipeline.model import JobState
-from pipeline.units import short_duration, short_size
+from pipeline.settings.units import short_duration, short_size
 from pipeline.verbs import glance
 from pipeline.verbs.common import ConfigOption, JsonOption, err, load, out, print_json, safe
 
@@ -64,7 +64,7 @@ def list_jobs(
 
     Example: stampmill list --state failed
     """
-    from pipeline import story
+    from pipeline.results import story
 
     loaded, _ = load(config)
     with story.reading(loaded.paths.ledger) as db:
@@ -93,8 +93,8 @@ def show(job: JobArgument, as_json: JsonOption = False, config: ConfigOption = N
 
     Example: stampmill show 17
     """
-    from pipeline import story
-    from pipeline.summary import summarize
+    from pipeline.results import story
+    from pipeline.results.summary import summarize
     from pipeline.verbs.files import print_summary
 
     loaded, _ = load(config)
@@ -126,7 +126,7 @@ def logs(job: JobArgument, as_json: JsonOption = False, config: ConfigOption = N
 
     Example: stampmill logs 17
     """
-    from pipeline import story
+    from pipeline.results import story
 
     loaded, _ = load(config)
     with story.reading(loaded.paths.ledger) as db:

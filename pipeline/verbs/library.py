@@ -12,10 +12,11 @@ from typing import Annotated, Any, BinaryIO
 import msgspec
 import typer
 
-from pipeline import catalogue, config_file, export
 from pipeline.config import Config, Paths
 from pipeline.errors import ExitCode, UsageError
-from pipeline.units import short_size
+from pipeline.results import catalogue, export
+from pipeline.settings import config_file
+from pipeline.settings.units import short_size
 from pipeline.verbs.common import ConfigOption, JsonOption, load, out, print_json, safe, say
 
 IntoOption = Annotated[
@@ -41,7 +42,7 @@ class TableLine(msgspec.Struct, frozen=True, kw_only=True):
 
 def paths_of(into: Path | None, config: Path | None) -> Paths:
     """The library INTO and its state, or those of the daemon's CONFIG. Raises UsageError where there is no library."""
-    from pipeline.process import config_for  # with all of the machine behind it, which most verbs do without
+    from pipeline.machine.process import config_for  # with all of the machine behind it, which most verbs do without
 
     paths = (config_for(into) if into else _loaded(config)).paths
     if not Path(paths.library).is_dir():
@@ -193,7 +194,7 @@ def trace(
 
     Example: stampmill trace t5_orders --row 1200 --into ~/tables
     """
-    from pipeline import trace as tracing
+    from pipeline.results import trace as tracing
 
     paths = paths_of(into, config)
     found = tracing.trace(Path(paths.library), paths.ledger, table, row)
@@ -225,7 +226,7 @@ def verify(
 
     Example: stampmill verify --into ~/tables
     """
-    from pipeline import audit
+    from pipeline.results import audit
 
     root = Path(paths_of(into, config).library)
     checked = list(audit.check(root, jobs or ()))
@@ -249,7 +250,7 @@ def du(into: IntoOption = None, as_json: JsonOption = False, config: ConfigOptio
     """
     from rich.table import Table
 
-    from pipeline import usage
+    from pipeline.results import usage
 
     found = usage.measure(paths_of(into, config))
     if as_json:
@@ -276,8 +277,8 @@ def report(
 
     Example: stampmill report 5 --into ~/tables -o orders.html
     """
-    from pipeline import report as reporting
-    from pipeline import story
+    from pipeline.results import report as reporting
+    from pipeline.results import story
 
     paths = paths_of(into, config)
     found = reporting.gather(Path(paths.library), job, story.source_of(paths.ledger, job))

@@ -10,9 +10,9 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import FuzzyWordCompleter
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-from pipeline import catalogue
 from pipeline.config import Paths
 from pipeline.errors import UsageError
+from pipeline.results import catalogue
 from pipeline.verbs.common import err, safe, say
 
 _WORDS: Final = [

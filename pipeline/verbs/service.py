@@ -13,9 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline import config_file, service
 from pipeline.config import Config
+from pipeline.daemon import service
 from pipeline.errors import StampmillError, StateUnwritable, UsageError
+from pipeline.settings import config_file
 from pipeline.verbs.common import ConfigOption, load, out, safe, say
 
 
@@ -89,7 +90,7 @@ def _secret(path: Path) -> str | None:
 
 
 def _write_config(path: Path, values: dict[str, Any], secret: str | None) -> None:
-    from pipeline import config_writer
+    from pipeline.settings import config_writer
 
     text = config_writer.commented(values)
     _, problems = config_file.parse(text, path.parent)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from pipeline import config_file
 from pipeline.errors import ConfigInvalid, ExitCode
+from pipeline.settings import config_file
 from pipeline.verbs.common import ConfigOption, JsonOption, load, out, print_json, safe, say
 
 if TYPE_CHECKING:
-    from pipeline.doctor import Check
+    from pipeline.doctor.checks import Check
 
 config = typer.Typer(help="The configuration file.", no_args_is_help=True)
 
@@ -55,7 +55,7 @@ def doctor(
 
     Example: stampmill doctor
     """
-    from pipeline import doctor as examiner
+    from pipeline.doctor import checks as examiner
 
     checks = _of_runs(into) if into is not None else _of_service(config)
     if as_json:
@@ -71,16 +71,16 @@ def doctor(
 
 
 def _of_runs(into: Path) -> list[Check]:
-    from pipeline import doctor as examiner
-    from pipeline.process import config_for
+    from pipeline.doctor import checks as examiner
+    from pipeline.machine.process import config_for
 
     return examiner.examine(config_for(into))
 
 
 def _of_service(path: Path | None) -> list[Check]:
     """The checks of the daemon; where its configuration can't be used, of that alone."""
-    from pipeline import doctor as examiner
-    from pipeline import doctor_service
+    from pipeline.doctor import checks as examiner
+    from pipeline.doctor import service as doctor_service
 
     try:
         loaded, file = load(path)

@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
-from pipeline import control_protocol as protocol
 from pipeline.config import Config
-from pipeline.control_client import ControlClient
-from pipeline.control_protocol import VERSION
+from pipeline.daemon import control_protocol as protocol
+from pipeline.daemon.control_client import ControlClient
+from pipeline.daemon.control_protocol import VERSION
 from pipeline.errors import Unreachable
 from pipeline.snapshot import Snapshot
 from pipeline.verbs.consoles import out, print_json
@@ -30,7 +30,7 @@ def watch_daemon(config: Config, *, as_json: bool) -> None:
     if sys.stdout.isatty() and not as_json:
         _draw(config)
         return
-    from pipeline import status
+    from pipeline.screen import status
 
     for snapshot in _snapshots(config, _PRINTED_EVERY_S):
         if as_json:
@@ -43,7 +43,7 @@ def _draw(config: Config) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from pipeline import status
+    from pipeline.screen import status
 
     console = Console(highlight=False)
     with Live(console=console, auto_refresh=False, screen=True) as live:

@@ -12,12 +12,14 @@ import msgspec
 import pytest
 import typer
 
-from pipeline import cli, config_file, story
-from pipeline.control_protocol import Request
+from pipeline import cli
+from pipeline.daemon.control_protocol import Request
+from pipeline.machine.work import EventKind
+from pipeline.results import story
+from pipeline.results.summary import JobSummary
+from pipeline.settings import config_file
 from pipeline.snapshot import Snapshot
-from pipeline.summary import JobSummary
 from pipeline.verbs.glance import LastKnown
-from pipeline.work import EventKind
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot_adapter.client import connected
 from bot_adapter.transfers import Transfers
-from pipeline import config_file
+from pipeline.settings import config_file
 
 
 async def main(config: str, chat: int, message: int, path: Path) -> None:

@@ -11,7 +11,7 @@ from bot_adapter import answers, replies
 from bot_adapter.answers import Over, Standing, Transfer, Waiting
 from bot_adapter.preview import WIDTH, Preview, columns_wide, draw
 from bot_adapter.words import count, ordinal, plain, size, span
-from pipeline.adapter_model import (
+from pipeline.adapter.model import (
     JobLine,
     JobProgress,
     Phase,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot_adapter.captions import merge, parse, password_in
-from pipeline.adapter_model import Wishes
+from pipeline.adapter.model import Wishes
 
 
 @pytest.mark.parametrize(

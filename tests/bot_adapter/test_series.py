@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot_adapter.series import ALBUM_QUIET_S, VOLUMES_QUIET_S, Verdict, Whole, display_name, judge, series_of
-from pipeline.adapter_model import Message, OpenUpload, UploadState
+from pipeline.adapter.model import Message, OpenUpload, UploadState
 
 
 def upload(*names: str, album: int = 0, sizes: dict[str, int] | None = None) -> OpenUpload:

@@ -14,13 +14,13 @@ from typing import Final
 
 import msgspec
 
-from pipeline import process_tools, workers
 from pipeline.config import MIB, BatchSize, Config, Disk, Queue, Worker
 from pipeline.errors import StampmillError
+from pipeline.machine.process import config_for, process
+from pipeline.machine.scheduler import Ended
+from pipeline.machine.supervisor import Supervisor
 from pipeline.model import Options, StageName, Upload
-from pipeline.process import config_for, process
-from pipeline.scheduler import Ended
-from pipeline.supervisor import Supervisor
+from pipeline.processes import process_tools, workers
 from tests.crash import shim
 
 MODULES: Final = {stage: f"tests.crash.wrapped.{stage.title}" for stage in StageName}

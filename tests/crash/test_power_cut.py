@@ -12,8 +12,8 @@ from typing import Final
 
 import pytest
 
-from pipeline.messages import Dispatch, Order, decode_orders
 from pipeline.model import BatchState, StageName
+from pipeline.processes.messages import Dispatch, Order, decode_orders
 from tests.crash import jobs, record
 from tests.crash.disk import Tree
 from tests.crash.power_cut import Cut, Recording, look, trees

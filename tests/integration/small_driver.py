@@ -9,8 +9,8 @@ import msgspec
 
 from pipeline.config import Worker
 from pipeline.errors import StampmillError
+from pipeline.machine.process import config_for, process
 from pipeline.model import Options, StageName
-from pipeline.process import config_for, process
 
 STOP_TIMEOUT_S = 600.0  # longer than any test waits: what stops sooner wasn't stopped by it
 MODULES = dict.fromkeys(StageName, "tests.integration.small_stage")

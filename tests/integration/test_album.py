@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from pipeline.cli import STAGES
+from pipeline.machine.process import config_for, find_files, uploads_of
+from pipeline.machine.supervisor import Supervisor
 from pipeline.model import JobState, Options
-from pipeline.process import config_for, find_files, uploads_of
-from pipeline.summary import summarize
-from pipeline.supervisor import Supervisor
+from pipeline.results.summary import summarize
 from tests.stages.extract.archives import make_zip
 from tests.stages.extract.conftest import upload_of
 

@@ -15,8 +15,8 @@ import msgspec
 
 from pipeline.cli import STAGES
 from pipeline.config import MIB, BatchSize, Queue
+from pipeline.machine.process import config_for, process
 from pipeline.model import JobState, Options, StageName
-from pipeline.process import config_for, process
 
 QUEUE_BYTES = 4 * MIB
 BATCH_BYTES = MIB

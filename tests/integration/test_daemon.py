@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import config_file
 from pipeline.errors import ExitCode
+from pipeline.settings import config_file
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 60

@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.cli import STAGES
 from pipeline.config import MIB, BatchSize, Config, Disk, Queue
+from pipeline.machine.process import config_for, process
 from pipeline.model import Code, JobState, Options
-from pipeline.process import config_for, process
 from pipeline.snapshot import Snapshot
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")

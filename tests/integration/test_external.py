@@ -17,8 +17,8 @@ import pytest
 
 from pipeline.cli import STAGES
 from pipeline.config import Command, Config, Convert, Extract
+from pipeline.machine.process import Result, config_for, process
 from pipeline.model import Code, JobState, Options, StageName
-from pipeline.process import Result, config_for, process
 from tests.integration.lonely_program import is_alive
 
 HERE = Path(__file__).parent

@@ -13,13 +13,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline import landlock, recovery, sandbox, seccomp
 from pipeline.cli import STAGES
 from pipeline.config import Command, Config, Convert, Extract, Worker
-from pipeline.messages import Dispatch, Finished, Ready, Report, Unreachable
+from pipeline.machine import recovery
+from pipeline.machine.process import config_for, process
 from pipeline.model import Done, JobState, Options, StageName, Task, Upload
-from pipeline.process import config_for, process
-from pipeline.workers import LocalWorker, Places
+from pipeline.processes import landlock, sandbox, seccomp
+from pipeline.processes.messages import Dispatch, Finished, Ready, Report, Unreachable
+from pipeline.processes.workers import LocalWorker, Places
 
 PROBING = "tests.integration.probing_stage"
 WAIT_S = 20.0
@@ -234,7 +235,7 @@ def test_the_filter_denies_by_number_on_both_architectures() -> None:
 
 _FILTERED = """
 import socket, subprocess
-from pipeline import landlock, seccomp
+from pipeline.processes import landlock, seccomp
 landlock.no_new_privileges()
 assert seccomp.restrict()
 try:

@@ -17,13 +17,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline import process_tools
 from pipeline.config import Worker
 from pipeline.errors import AlreadyRunning, DiskFailing, LedgerDamaged, StageUnstable
-from pipeline.ledger import Ledger
+from pipeline.machine.ledger import Ledger
+from pipeline.machine.process import Result, config_for, process
+from pipeline.machine.supervisor import Supervisor
 from pipeline.model import Code, JobState, Options, StageName
-from pipeline.process import Result, config_for, process
-from pipeline.supervisor import Supervisor
+from pipeline.processes import process_tools
 from tests.integration.small_driver import MODULES
 from tests.integration.small_stage import name_of
 

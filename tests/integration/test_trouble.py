@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline import ledger
 from pipeline.cli import STAGES
 from pipeline.config import MIB, Config, Worker
 from pipeline.errors import DiskFailing, LedgerLocked, StateUnwritable
+from pipeline.machine import ledger
+from pipeline.machine.process import Result, config_for, process
 from pipeline.model import Code, JobState, Options, StageName
-from pipeline.process import Result, config_for, process
 
 MODULES = {**STAGES, StageName.CONVERT: "tests.integration.odd_stage"}
 

@@ -11,12 +11,12 @@ import pytest
 
 from pipeline.cli import STAGES
 from pipeline.config import MIB, BatchSize, Command, Extract, Queue
-from pipeline.messages import BatchClosed, Bound, Dispatch, Drop, Finished, Grant, Report
+from pipeline.machine.process import config_for, find_files, uploads_of
+from pipeline.machine.scheduler import Ended
+from pipeline.machine.supervisor import Supervisor
 from pipeline.model import Done, JobState, Options, StageName, Task
-from pipeline.process import config_for, find_files, uploads_of
-from pipeline.scheduler import Ended
-from pipeline.summary import summarize
-from pipeline.supervisor import Supervisor
+from pipeline.processes.messages import BatchClosed, Bound, Dispatch, Drop, Finished, Grant, Report
+from pipeline.results.summary import summarize
 from tests.integration.test_bounds import make_archive
 from tests.integration.test_worker import Bench, poll, state_of
 from tests.stages.extract.archives import make_tar, make_zip, rows

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline import process_tools
 from pipeline.cli import STAGES
 from pipeline.config import Config
+from pipeline.machine.process import config_for, process
 from pipeline.model import JobState, Options
-from pipeline.process import config_for, process
+from pipeline.processes import process_tools
 
 LEDGERS = sorted((Path(__file__).parent / "ledgers").glob("*.sql"))
 FILES = {"done.csv": b"a,b\n1,2\n", "bad.zip": b"PK\3\4", "secret.csv": b"e,f\n5,6\n", "begun.csv": b"c,d\n3,4\n"}

@@ -15,13 +15,14 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from pipeline import process_tools, recovery
-from pipeline.blackbox import Entry
 from pipeline.config import Config, Worker
-from pipeline.messages import BatchClosed, DiskFailed, Dispatch, Drop, Finished, Grant, Ready, Report, Stop
+from pipeline.machine import recovery
+from pipeline.machine.process import config_for
 from pipeline.model import Code, Done, Options, Reject, Retry, StageName, Task, Upload
-from pipeline.process import config_for
-from pipeline.workers import LocalWorker
+from pipeline.processes import process_tools
+from pipeline.processes.blackbox import Entry
+from pipeline.processes.messages import BatchClosed, DiskFailed, Dispatch, Drop, Finished, Grant, Ready, Report, Stop
+from pipeline.processes.workers import LocalWorker
 from tests.integration.small_stage import gate_of, name_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,10 +199,10 @@ def test_it_dies_with_its_supervisor(tmp_path: Path) -> None:
     script = """
 import selectors, sys
 from pathlib import Path
-from pipeline import recovery
+from pipeline.machine import recovery
 from pipeline.model import StageName
-from pipeline.process import config_for
-from pipeline.workers import LocalWorker
+from pipeline.machine.process import config_for
+from pipeline.processes.workers import LocalWorker
 
 if __name__ == "__main__":
     config = config_for(Path(sys.argv[1]))

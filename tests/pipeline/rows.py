@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from pipeline.machine.work import Batch, Changes, Equal, Job
 from pipeline.model import BatchState, JobState, Options, Reason, StageName, TableInfo, Upload
-from pipeline.work import Batch, Changes, Equal, Job
 
 Data = bytes  # a name that BatchRow's own field `bytes` doesn't hide
 Event = tuple[int, float, int, int | None, str, int, float, str]

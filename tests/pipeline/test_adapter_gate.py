@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.adapter_gate import SMALL_BYTES, Request, Room, decide, reserved
+from pipeline.adapter.gate import SMALL_BYTES, Request, Room, decide, reserved
 
 BIG = 4 * 1024**3
 

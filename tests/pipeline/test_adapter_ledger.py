@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.adapter_ledger import AdapterLedger
-from pipeline.adapter_model import Message, ReplyFacts, StatusFacts, UploadState, Wishes
-from pipeline.ledger import Ledger
+from pipeline.adapter.ledger import AdapterLedger
+from pipeline.adapter.model import Message, ReplyFacts, StatusFacts, UploadState, Wishes
+from pipeline.machine.ledger import Ledger
 from pipeline.model import JobState, Options, Upload
 
 SECRET = "a-password-of-the-tests"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import audit
+from pipeline.results import audit
 from stages.handover import Results
 from tests.stages.store.bench import Bench, converted, finding_of
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.blackbox import BlackBox, Entry
+from pipeline.processes.blackbox import BlackBox, Entry
 
 WRITER = """
 import sys
 from pathlib import Path
-from pipeline.blackbox import BlackBox
+from pipeline.processes.blackbox import BlackBox
 box = BlackBox(Path(sys.argv[1]))
 box.begin(12, 3, 1234.5)
 box.progress(7, 4096)

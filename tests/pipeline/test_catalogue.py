@@ -11,9 +11,9 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from pipeline.catalogue import find_tables, query
 from pipeline.errors import UsageError
 from pipeline.model import Code, Reason
+from pipeline.results.catalogue import find_tables, query
 from stages.handover import Results
 from tests.stages.store.bench import Bench, converted, finding_of
 

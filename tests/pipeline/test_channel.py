@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline import channel
-from pipeline.channel import Channel, Closed
 from pipeline.datagrams import MAX_DATAGRAM_BYTES
+from pipeline.processes import channel
+from pipeline.processes.channel import Channel, Closed
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from pipeline.blackbox import Entry
-from pipeline.charges import MAX_ORPHANED, Death, Verdict, charge, orphan
+from pipeline.machine.charges import MAX_ORPHANED, Death, Verdict, charge, orphan
+from pipeline.machine.work import Batch, Job, decode_mark
 from pipeline.model import Options, StageName, Upload
-from pipeline.work import Batch, Job, decode_mark
+from pipeline.processes.blackbox import Entry
 
 OUTSIDE = Death(-9)
 SEGFAULT = Death(-11)

@@ -1,6 +1,6 @@
 import math
 
-from pipeline.chores import Chores
+from pipeline.machine.chores import Chores
 
 
 def test_each_is_done_at_once_and_then_by_its_own_period():

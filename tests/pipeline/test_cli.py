@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import __version__, cli, process
+from pipeline import __version__, cli
 from pipeline.errors import DiskFailing, ExitCode, StampmillError, UsageError
+from pipeline.machine import process
+from pipeline.machine.process import Result
 from pipeline.model import Code, Column, JobState, MemberCounts, Reason, TableInfo
-from pipeline.process import Result
-from pipeline.summary import JobSummary, RunSummary, StageSeconds
+from pipeline.results.summary import JobSummary, RunSummary, StageSeconds
 from pipeline.verbs import files
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,9 +13,9 @@ import tomli_w
 from hypothesis import example, given, settings
 from msgspec import inspect
 
-from pipeline import config_file, toml_lines, units
 from pipeline.config import GIB, MIB, Config
 from pipeline.errors import ConfigInvalid, ExitCode
+from pipeline.settings import config_file, toml_lines, units
 
 PATHS = '[paths]\nstate = "/state"\nlibrary = "/library"\n'
 FOLDER = Path("/etc/stampmill")

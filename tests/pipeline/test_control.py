@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import control, control_protocol
-from pipeline.control import Client, ControlServer
-from pipeline.control_client import ControlClient
-from pipeline.control_protocol import VERSION, Refused, Request
+from pipeline.daemon import control, control_protocol
+from pipeline.daemon.control import Client, ControlServer
+from pipeline.daemon.control_client import ControlClient
+from pipeline.daemon.control_protocol import VERSION, Refused, Request
 from pipeline.errors import ExitCode, RequestRefused, Unreachable
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline import doctor, landlock, seccomp
 from pipeline.config import Command, Extract, Worker
-from pipeline.doctor import Check, Level
-from pipeline.process import config_for
+from pipeline.doctor import checks as doctor
+from pipeline.doctor.checks import Check, Level
+from pipeline.machine.process import config_for
+from pipeline.processes import landlock, seccomp
 
 
 def checks(**settings: object) -> list[Check]:

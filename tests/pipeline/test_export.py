@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from pipeline import catalogue, cli, export
+from pipeline import cli
+from pipeline.results import catalogue, export
 from pipeline.verbs.prompt import names
 from tests.pipeline.test_catalogue import publish
 from tests.stages.store.bench import Bench

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline import inbox, spool
-from pipeline.inbox import Inbox, Quiet, Seen
-from pipeline.journal import Journal
-from pipeline.spool import Spooled
+from pipeline.daemon import inbox, spool
+from pipeline.daemon.inbox import Inbox, Quiet, Seen
+from pipeline.daemon.journal import Journal
+from pipeline.daemon.spool import Spooled
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipeline import ledger_schema
 from pipeline.errors import DiskFailing, LedgerDamaged, LedgerLocked, LedgerNewer, StampmillError, StateUnwritable
-from pipeline.ledger import Ledger, LedgerFull
+from pipeline.machine import ledger_schema
+from pipeline.machine.ledger import Ledger, LedgerFull
+from pipeline.machine.work import Batch, Changes, EventKind, JobEnd
 from pipeline.model import (
     BatchState,
     Code,
@@ -34,7 +35,6 @@ from pipeline.model import (
     Upload,
     Volume,
 )
-from pipeline.work import Batch, Changes, EventKind, JobEnd
 from tests.pipeline.rows import Rows
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # thousands of syncs say nothing more than one
@@ -487,7 +487,7 @@ def test_an_older_schema_is_brought_up_in_one_transaction(folder: Path, monkeypa
     released = ledger_schema.MIGRATIONS
 
     def know(*migrations: str) -> None:
-        for module in ("pipeline.ledger", "pipeline.ledger_schema"):
+        for module in ("pipeline.machine.ledger", "pipeline.machine.ledger_schema"):
             monkeypatch.setattr(f"{module}.MIGRATIONS", (*released, *migrations))
 
     know(step, broken)

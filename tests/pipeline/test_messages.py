@@ -7,18 +7,6 @@ import pytest
 from hypothesis import example, given
 
 from pipeline.datagrams import MAX_DATAGRAM_BYTES, datagrams
-from pipeline.messages import (
-    BatchClosed,
-    DiskFailed,
-    Dispatch,
-    Drop,
-    Finished,
-    Grant,
-    Ready,
-    Stop,
-    decode_orders,
-    decode_reports,
-)
 from pipeline.model import (
     Closed,
     Code,
@@ -36,6 +24,18 @@ from pipeline.model import (
     Taken,
     Task,
     Upload,
+)
+from pipeline.processes.messages import (
+    BatchClosed,
+    DiskFailed,
+    Dispatch,
+    Drop,
+    Finished,
+    Grant,
+    Ready,
+    Stop,
+    decode_orders,
+    decode_reports,
 )
 
 numbers = st.integers(0, 2**63 - 1)

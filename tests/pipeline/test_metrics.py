@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from pipeline import metrics
+from pipeline.daemon import metrics
 from pipeline.errors import PortTaken
 from tests.pipeline.test_status import BUSY
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.journal import Journal, Level
-from pipeline.notify import Notifier
+from pipeline.daemon.journal import Journal, Level
+from pipeline.daemon.notify import Notifier
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.ledger import Ledger
+from pipeline.machine.ledger import Ledger
+from pipeline.machine.process import Found, _submit, config_for, find_files, uploads_of
 from pipeline.model import Options, Upload
-from pipeline.process import Found, _submit, config_for, find_files, uploads_of
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
@@ -101,7 +101,7 @@ def test_folders_that_may_not_be_read_become_jobs_and_the_others_go_on(drops: Pa
     (drops / "closed").chmod(0o000)
     (drops / "listed").chmod(0o400)  # its names can be read, and nothing about them
     code = (
-        "import sys; from pathlib import Path; from pipeline.process import find_files\n"
+        "import sys; from pathlib import Path; from pipeline.machine.process import find_files\n"
         "for found in find_files([Path(sys.argv[1])], Path('/none')): print(found.name)"
     )
     try:

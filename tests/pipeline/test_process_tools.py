@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import process_tools
+from pipeline.processes import process_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 30
@@ -22,7 +22,7 @@ WAIT_S = 30
 @contextlib.contextmanager
 def running(script: str, *arguments: str | Path | int) -> Iterator[subprocess.Popen[str]]:
     """A Python process that runs SCRIPT, which prints a line when it's ready. It is killed at the end."""
-    code = f"import os, subprocess, sys, time\nfrom pathlib import Path\nfrom pipeline import process_tools\n{script}"
+    code = f"import os, subprocess, sys, time\nfrom pathlib import Path\nfrom pipeline.processes import process_tools\n{script}"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE,

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from pyarrow import parquet
 
 from pipeline.model import Column
-from pipeline.profile import ColumnProfile, profile
+from pipeline.results.profile import ColumnProfile, profile
 
 
 def of(folder: Path, values: list[Any], kind: pa.DataType, type_name: str) -> ColumnProfile:

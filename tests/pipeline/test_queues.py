@@ -7,9 +7,9 @@ import pytest
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.config import Queue as Limits
+from pipeline.machine.queues import Queue
+from pipeline.machine.work import Batch, Job
 from pipeline.model import Options, StageName, Upload
-from pipeline.queues import Queue
-from pipeline.work import Batch, Job
 
 UPLOAD = Upload(path="/in/a", name="a", size=1, mtime_ns=0, inode=0, device=0)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pipeline.config import MIB
+from pipeline.machine.recycling import Recycler, Seen
 from pipeline.model import StageName
-from pipeline.recycling import Recycler, Seen
 
 CONVERT = StageName.CONVERT
 

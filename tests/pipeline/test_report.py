@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import cli, report
+from pipeline import cli
 from pipeline.errors import UsageError
 from pipeline.model import Code, Reason
+from pipeline.results import report
 from stages.handover import MemberResult, Results
 from tests.stages.store.bench import Bench, converted
 

@@ -18,12 +18,15 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipeline import charges
-from pipeline.blackbox import Entry
-from pipeline.charges import Death, Verdict
 from pipeline.config import INCOMING, MIB, BatchSize, Command, Config, Extract, Paths
 from pipeline.config import Queue as Limits
-from pipeline.messages import BatchClosed, Bound, Dispatch, Drop, Finished, Grant, Order, Report
+from pipeline.machine import charges
+from pipeline.machine.charges import Death, Verdict
+from pipeline.machine.queues import Queue
+from pipeline.machine.stage_state import MIN_WINDOW
+from pipeline.machine.steering import Halt, SteeredScheduler
+from pipeline.machine.turns import MAX_OPEN, may_overtake
+from pipeline.machine.work import Batch, Changes, Equal
 from pipeline.model import (
     BatchState,
     Closed,
@@ -43,11 +46,8 @@ from pipeline.model import (
     Task,
     Upload,
 )
-from pipeline.queues import Queue
-from pipeline.stage_state import MIN_WINDOW
-from pipeline.steering import Halt, SteeredScheduler
-from pipeline.turns import MAX_OPEN, may_overtake
-from pipeline.work import Batch, Changes, Equal
+from pipeline.processes.blackbox import Entry
+from pipeline.processes.messages import BatchClosed, Bound, Dispatch, Drop, Finished, Grant, Order, Report
 from tests.pipeline.rows import Rows
 
 INTAKE, EXTRACT, CONVERT, STORE = StageName
@@ -104,7 +104,7 @@ class Work:
 
 
 class FakeWorker:
-    """Obeys orders as pipeline.worker does; `sent` are reports that the supervisor hasn't received yet."""
+    """Obeys orders as pipeline.processes.worker does; `sent` are reports that the supervisor hasn't received yet."""
 
     def __init__(self, mill: Mill, stage: StageName) -> None:
         self.mill = mill

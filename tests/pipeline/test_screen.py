@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from pipeline import bottleneck, status
 from pipeline.config import GIB, MIB
 from pipeline.model import Code, JobState, Reason, StageName
+from pipeline.screen import bottleneck, status
 from pipeline.snapshot import RecentJob, Snapshot
 from tests.pipeline.test_status import CONFIG, CONVERT, EXTRACT, HOSTILE, INTAKE, STORE, snapshot, stage
 

@@ -16,10 +16,13 @@ from typing import Any
 import pytest
 import typer
 
-from pipeline import __version__, cli, config_file, config_writer, doctor_service, service
+from pipeline import __version__, cli
 from pipeline.config import GIB, Config, Paths, Telegram, Worker
-from pipeline.doctor import Check, Level
+from pipeline.daemon import service
+from pipeline.doctor import service as doctor_service
+from pipeline.doctor.checks import Check, Level
 from pipeline.errors import ExitCode
+from pipeline.settings import config_file, config_writer
 from pipeline.verbs import manual
 from pipeline.verbs import service as service_verbs
 

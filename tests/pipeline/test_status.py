@@ -10,12 +10,12 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from pipeline.bottleneck import sentence as bottleneck
 from pipeline.config import MIB, Config, Paths
-from pipeline.journal import shown
+from pipeline.daemon.journal import shown
 from pipeline.model import StageName
+from pipeline.screen.bottleneck import sentence as bottleneck
+from pipeline.screen.status import plain, render
 from pipeline.snapshot import Snapshot, StageSnapshot
-from pipeline.status import plain, render
 
 CONFIG = Config(paths=Paths(state="/state", library="/library"))
 INTAKE, EXTRACT, CONVERT, STORE = StageName

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from pipeline.errors import ExitCode, LedgerDamaged
-from pipeline.ledger import Ledger
+from pipeline.machine.ledger import Ledger
+from pipeline.machine.work import Batch, Changes, EventKind, JobEnd
 from pipeline.model import Code, Column, JobState, MemberCounts, Options, Reason, StageName, TableInfo, Upload
-from pipeline.summary import JobSummary, RunSummary, StageSeconds, summarize
-from pipeline.work import Batch, Changes, EventKind, JobEnd
+from pipeline.results.summary import JobSummary, RunSummary, StageSeconds, summarize
 
 TABLE = TableInfo(
     name="orders",

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import trace
 from pipeline.cli import STAGES
 from pipeline.config import Config
 from pipeline.errors import UsageError
+from pipeline.machine.process import config_for, process
 from pipeline.model import Options
-from pipeline.process import config_for, process
+from pipeline.results import trace
 
 
 @pytest.fixture(scope="module")

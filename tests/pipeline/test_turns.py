@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.config import GIB, MIB
-from pipeline.turns import MAX_OPEN, SMALL_BYTES, may_overtake
+from pipeline.machine.turns import MAX_OPEN, SMALL_BYTES, may_overtake
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What reads a library and its ledger for people: SQL, accounts, reports and stories."""

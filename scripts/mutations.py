@@ -59,9 +59,9 @@ MUTATIONS: Final = (
     Mutation(
         name="an end is told before its commit",
         file="pipeline/machine/supervisor.py",
-        old="        changes = self._scheduler.take_changes()\n",
-        new="        for ended in self._scheduler.ended:\n            self.on_ended(ended)\n"
-        "        self._scheduler.ended.clear()\n        changes = self._scheduler.take_changes()\n",
+        old="        changes = self.scheduler.take_changes()\n",
+        new="        for ended in self.scheduler.ended:\n            self.on_ended(ended)\n"
+        "        self.scheduler.ended.clear()\n        changes = self.scheduler.take_changes()\n",
         tests=(CUTS, "-k", "told_and_synced"),
     ),
     Mutation(

@@ -77,7 +77,7 @@ class Supervisor:
         self._observer = observer
         self._selector = selectors.DefaultSelector()
         self._modules = modules
-        self._workers: dict[StageName, LocalWorker] = {}
+        self.workers: dict[StageName, LocalWorker] = {}
         self._backlog: deque[Job] = deque()
         self._loaded_up_to = 0
         self._nothing_waiting = False
@@ -104,7 +104,7 @@ class Supervisor:
         stack.callback(self._selector.close)
         stack.callback(os.close, recovery.prepare(self.config))
         recovery.end_orphans(self.config, list(StageName))
-        self._workers = self.workers = make_workers(self._modules, self.config, self._selector, self._places)
+        self.workers = make_workers(self._modules, self.config, self._selector, self._places)
         stack.callback(self._kill_workers)
         if self._start_early:
             self.start()
@@ -113,9 +113,9 @@ class Supervisor:
         recovery.forget_after_reboot(self.config, self._ledger)
         self._ledger.hold_none()
         self.unfinished = self._ledger.unfinished()
-        self._scheduler = self.scheduler = SteeredScheduler(self.config, self._ledger.next_batch)
+        self.scheduler = SteeredScheduler(self.config, self._ledger.next_batch)
         self._inquest = Inquest(self.scheduler)
-        self._watchdog = self.watchdog = Watchdog(self.config)
+        self.watchdog = Watchdog(self.config)
         self._signals = SignalInbox(self._selector, reloads=lambda: self.on_reload is not None)
         stack.callback(self._signals.close)
         self._take_up()
@@ -144,12 +144,12 @@ class Supervisor:
     @property
     def idle(self) -> bool:
         """Whether there is nothing left to do."""
-        return self._scheduler.idle and not self._backlog and self._nothing_waiting
+        return self.scheduler.idle and not self._backlog and self._nothing_waiting
 
     @property
     def aliases(self) -> dict[int, int]:
         """Jobs of this run that were an earlier job's file submitted again, and that job."""
-        return self._scheduler.aliases
+        return self.scheduler.aliases
 
     @property
     def ledger(self) -> Ledger:
@@ -178,14 +178,14 @@ class Supervisor:
 
     def worker_pid(self, stage: StageName) -> int | None:
         """The process id of STAGE's live worker."""
-        return self._workers[stage].pid
+        return self.workers[stage].pid
 
     def start(self) -> None:
         """Starts the workers, unless they have been; the one that takes longest to get ready first."""
         if not self._started:
             self._started = True
-            for stage in sorted(self._workers, key=_START_ORDER.index):
-                self._workers[stage].start()
+            for stage in sorted(self.workers, key=_START_ORDER.index):
+                self.workers[stage].start()
 
     def run(self, until: Callable[[], bool]) -> None:
         """Turns the loop until UNTIL says so, or a signal stops it."""
@@ -201,14 +201,14 @@ class Supervisor:
     def turn(self) -> None:
         """One turn: wait, hear, reap, decide, commit, send."""
         self._hear(self._selector.select(self._timeout()))
-        linger = self._scheduler.clock + _LINGER_S
-        while self._scheduler.expects_more and (left := linger - time.monotonic()) > 0:
+        linger = self.scheduler.clock + _LINGER_S
+        while self.scheduler.expects_more and (left := linger - time.monotonic()) > 0:
             self._hear(self._selector.select(left))
-        self._scheduler.clock = time.monotonic()
+        self.scheduler.clock = time.monotonic()
         self._reap()
         self._keep_house()
         self._admit()
-        sends = self._scheduler.decide()
+        sends = self.scheduler.decide()
         self._commit()
         self._send(sends)
         self._tell()
@@ -238,23 +238,23 @@ class Supervisor:
         if isinstance(report, Finished):
             self._note_trouble(stage, report)
             equal = self._equal(report) if stage is StageName.INTAKE else None
-            self._scheduler.finished(stage, report, now, equal)
+            self.scheduler.finished(stage, report, now, equal)
             self._sweep_due = self._sweep_due or not isinstance(report.outcome, Done)
         elif isinstance(report, BatchClosed):
-            self._scheduler.closed(report, now)
+            self.scheduler.closed(report, now)
         elif isinstance(report, Ready):
-            self._scheduler.worker_ready(stage)
+            self.scheduler.worker_ready(stage)
         elif isinstance(report, Bound):
-            self._scheduler.bound(report)
+            self.scheduler.bound(report)
         elif isinstance(report, Unreachable):
-            self._places.widen(job.upload for job in (*self._scheduler.jobs.values(), *self._backlog))
-            self._workers[stage].kill(WIDENED)
+            self._places.widen(job.upload for job in (*self.scheduler.jobs.values(), *self._backlog))
+            self.workers[stage].kill(WIDENED)
         elif isinstance(report, DiskFailed):
             raise DiskFailing(path=report.path, detail=report.detail)
 
     def _equal(self, report: Finished) -> Equal | None:
         """The ended job that an upload equals, if its result is still there."""
-        batch = self._scheduler.stages[StageName.INTAKE].in_hand.get(report.batch)
+        batch = self.scheduler.stages[StageName.INTAKE].in_hand.get(report.batch)
         if batch is None or not isinstance(report.outcome, Done) or not isinstance(report.outcome.finding, Taken):
             return None
         equal = self._ledger.find_equal(report.outcome.finding.sha256, batch.job.options, batch.job.id)
@@ -270,9 +270,9 @@ class Supervisor:
             self._next_housekeeping = 0.0
 
     def _reap(self) -> None:
-        for worker in self._workers.values():
+        for worker in self.workers.values():
             if worker.pid is None:
-                if not self.stopping and self._scheduler.clock >= worker.due_at:
+                if not self.stopping and self.scheduler.clock >= worker.due_at:
                     recovery.end_orphans(self.config, [worker.stage])
                     worker.start()
             elif worker.is_dead():
@@ -288,19 +288,19 @@ class Supervisor:
             worker.plan_restart(blameless=not ran)
 
     def _admit(self) -> None:
-        wanted = self._scheduler.wanted_jobs
+        wanted = self.scheduler.wanted_jobs
         while wanted and not self._backlog and not self._nothing_waiting:
             jobs = self._ledger.waiting(self._loaded_up_to, _BACKLOG)
             self._nothing_waiting = not jobs
             if jobs:
                 self._loaded_up_to = jobs[-1].id
-            ended = {ended.job.id for ended in self._scheduler.ended}  # not yet in the ledger
-            self._backlog.extend(job for job in jobs if job.id not in self._scheduler.jobs and job.id not in ended)
+            ended = {ended.job.id for ended in self.scheduler.ended}  # not yet in the ledger
+            self._backlog.extend(job for job in jobs if job.id not in self.scheduler.jobs and job.id not in ended)
         if wanted and self._backlog:
-            self._scheduler.admit([self._backlog.popleft() for _ in range(min(wanted, len(self._backlog)))])
+            self.scheduler.admit([self._backlog.popleft() for _ in range(min(wanted, len(self._backlog)))])
 
     def _commit(self) -> None:
-        changes = self._scheduler.take_changes()
+        changes = self.scheduler.take_changes()
         while changes:
             try:
                 self._ledger.commit(changes)
@@ -309,15 +309,15 @@ class Supervisor:
                 continue
             self._tidy(changes)
             break
-        for ended in self._scheduler.ended:
+        for ended in self.scheduler.ended:
             self._tally[ended.state] = self._tally.get(ended.state, 0) + 1
             self.unfinished -= 1
             self.on_ended(ended)
-        self._scheduler.ended.clear()
+        self.scheduler.ended.clear()
 
     def _wait_for_space(self, error: LedgerFull) -> None:
         """The ledger itself has no space left: nothing is decided until it has. Being told to stop ends the wait."""
-        self._scheduler.paused = f"disk: the ledger can't grow ({error})"
+        self.scheduler.paused = f"disk: the ledger can't grow ({error})"
         self._signals.decide()
         if self._signals.stops:
             raise DiskFailing(path=self._ledger.path, detail=error) from error
@@ -341,56 +341,56 @@ class Supervisor:
         for stage, order in sends:
             by_stage.setdefault(stage, []).append(order)
         for stage, orders in by_stage.items():
-            self._workers[stage].send(orders)
+            self.workers[stage].send(orders)
 
     # Watching
 
     def _timeout(self) -> float:
         now = time.monotonic()
         due = [self._next_housekeeping, self.chores.due_at]
-        due.extend(worker.due_at for worker in self._workers.values() if worker.pid is None)
+        due.extend(worker.due_at for worker in self.workers.values() if worker.pid is None)
         if self._observer:
             due.append(self._next_snapshot)
-        retry = self._scheduler.next_retry()
+        retry = self.scheduler.next_retry()
         if retry is not None:
             due.append(retry)
-        if self._scheduler.wanted_jobs and (self._backlog or not self._nothing_waiting):
+        if self.scheduler.wanted_jobs and (self._backlog or not self._nothing_waiting):
             due.append(now)
         return max(0.0, min(due) - now)
 
     def _keep_house(self) -> None:
-        now = self._scheduler.clock
+        now = self.scheduler.clock
         self.chores.do(now)
         if now < self._next_housekeeping:
             return
         self._next_housekeeping = now + _HOUSEKEEPING_S
-        self._watchdog.look(list(self._workers.values()), self._scheduler)
+        self.watchdog.look(list(self.workers.values()), self.scheduler)
         space = disk.measure(self.config)
-        self._scheduler.paused = space.words
-        self._scheduler.first_allowed = space.allowance
-        if space.words and not self._scheduler.is_working:
+        self.scheduler.paused = space.words
+        self.scheduler.first_allowed = space.allowance
+        if space.words and not self.scheduler.is_working:
             self._relieve(space)
 
     def _relieve(self, space: disk.Space) -> None:
         """Nothing runs and nothing may: the job that holds most of the disk gives way, if that helps."""
-        jobs = self._scheduler.jobs.values()
+        jobs = self.scheduler.jobs.values()
         relief = disk.relief(space, [(job, disk.held_by(self.config, job)) for job in jobs])
         if relief is None:
             return
         if relief.fails:
-            self._scheduler.give_up(next(iter(relief.job.batches.values())), disk.too_large(space), time.time())
+            self.scheduler.give_up(next(iter(relief.job.batches.values())), disk.too_large(space), time.time())
         else:
-            self._scheduler.set_back(relief.job, time.time(), space.words)
+            self.scheduler.set_back(relief.job, time.time(), space.words)
         self._next_housekeeping = 0.0
 
     def _tell(self) -> None:
-        if self._observer and self._scheduler.clock >= self._next_snapshot:
-            self._next_snapshot = self._scheduler.clock + _SNAPSHOT_S
+        if self._observer and self.scheduler.clock >= self._next_snapshot:
+            self._next_snapshot = self.scheduler.clock + _SNAPSHOT_S
             self._observer(self.snapshot())
 
     def snapshot(self) -> Snapshot:
         """The pipeline as it is now."""
-        return observe.take(self._scheduler, self._workers, self._tally, self.unfinished, self._started_at)
+        return observe.take(self.scheduler, self.workers, self._tally, self.unfinished, self._started_at)
 
     # Taking up and winding down
 
@@ -398,43 +398,43 @@ class Supervisor:
         """Open work goes on where the ledger says; what ran when the supervisor died is looked at with care."""
         batches = self._ledger.open_batches()
         dispatched = [batch for batch in batches if batch.state is BatchState.DISPATCHED]
-        self._scheduler.restore(batches)
-        self._inquest.look_back(self._workers.values(), dispatched)
+        self.scheduler.restore(batches)
+        self._inquest.look_back(self.workers.values(), dispatched)
         self._commit()
         self._sweep()
 
     def _sweep(self) -> None:
-        jobs = self._scheduler.jobs
+        jobs = self.scheduler.jobs
         owned = (batch for job in jobs.values() for batch in job.batches.values())
-        in_hand = (batch for state in self._scheduler.stages for batch in state.in_hand.values())
+        in_hand = (batch for state in self.scheduler.stages for batch in state.in_hand.values())
         recovery.sweep(self.config, owned, in_hand, jobs)
 
     def _wind_down(self) -> None:
         """Lets the running batches finish, up to `stop_timeout_s`; a second signal stops at once."""
         deadline = time.monotonic() + self.config.stop_timeout_s
-        for worker in self._workers.values():
-            if self._scheduler.stages[worker.stage].in_hand:
+        for worker in self.workers.values():
+            if self.scheduler.stages[worker.stage].in_hand:
                 worker.send([Stop()])
             else:
                 worker.kill("the end of the run")  # it has nothing to finish, and may still be starting
-        while self._signals.stops < 2 and time.monotonic() < deadline and any(w.pid for w in self._workers.values()):
+        while self._signals.stops < 2 and time.monotonic() < deadline and any(w.pid for w in self.workers.values()):
             self._hear(self._selector.select(0.05))
-            self._scheduler.clock = time.monotonic()
+            self.scheduler.clock = time.monotonic()
             self._reap()
             self._commit()
 
     def _kill_workers(self) -> None:
         """Whatever happened, no worker outlives us."""
-        for worker in self._workers.values():
+        for worker in self.workers.values():
             if worker.pid is not None:
                 worker.kill("the end of the run")
                 worker.bury()
 
     def _end_workers(self) -> None:
         self._signals.stops = max(1, self._signals.stops)
-        for worker in self._workers.values():
+        for worker in self.workers.values():
             worker.kill("the end of the run")
-        while any(worker.pid for worker in self._workers.values()):
+        while any(worker.pid for worker in self.workers.values()):
             self._selector.select(0.1)
             self._reap()
         self._commit()

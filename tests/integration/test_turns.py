@@ -137,7 +137,7 @@ def test_a_small_file_is_published_while_a_large_archive_is_extracted(tmp_path: 
     uploads = list(uploads_of(list(find_files([drops], tmp_path / "out")), tmp_path / "links"))
     with Supervisor(config, STAGES, readable=[str(drops)]) as supervisor:
         ended: list[tuple[str, bool]] = []
-        stages = supervisor._scheduler.stages
+        stages = supervisor.scheduler.stages
 
         def note(one: Ended) -> None:
             ended.append((one.job.upload.name, bool(stages[EXTRACT].readers)))

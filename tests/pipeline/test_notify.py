@@ -7,6 +7,7 @@ import io
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,19 @@ def said(systemd: socket.socket) -> list[str]:
             found.append(systemd.recv(4096).decode())
     except BlockingIOError:
         return found
+
+
+def test_what_is_said_once_waits_for_room(systemd: socket.socket) -> None:
+    tells, _ = notifier(systemd)
+    for _ in range(2000):
+        tells.alive()  # nobody reads, so that most of these are dropped
+    last = threading.Thread(target=tells.stopping)
+    last.start()
+    last.join(0.2)  # it waits, or has given up
+    heard = said(systemd)
+    last.join()
+    tells.close()
+    assert any(word.startswith("STOPPING=1") for word in heard + said(systemd))
 
 
 def test_the_life_of_a_service(systemd: socket.socket) -> None:

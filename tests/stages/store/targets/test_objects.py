@@ -73,6 +73,14 @@ def test_a_large_file_goes_in_parts(target: ObjectTarget, bench: Bench, bucket: 
     assert sum(seen) >= large.stat().st_size
 
 
+def test_the_manifest_comes_after_everything_else(target: ObjectTarget, bench: Bench, bucket: tuple[Any, str]) -> None:
+    job = publish(bench, **{f"t{number}": {"a": [number]} for number in range(8)})
+    before: list[set[str]] = []
+    target.deliver(job, lambda count: before.append(there(bucket)))
+    assert f"{job.folder}/manifest.json" not in set().union(*before)
+    assert before[-1] | {f"{job.folder}/manifest.json"} == files(job)
+
+
 class Killed(Exception):
     """The delivery dies here."""
 

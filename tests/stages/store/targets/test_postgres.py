@@ -116,7 +116,9 @@ def test_values_arrive_as_they_are(
 def test_twice_is_once(target: PostgresTarget, bench: Bench, postgres: PostgresServer, schema: str) -> None:
     job = publish(bench, x={"a": [1]})
     deliver(target, job)
-    deliver(target, job)
+    seen: list[int] = []
+    target.deliver(job, seen.append)
+    assert seen == [], "what is there already isn't sent again"
     assert postgres.query(f'SELECT count(*) FROM "{schema}".t12_x') == [["1"]]
 
 

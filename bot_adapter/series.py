@@ -6,15 +6,15 @@ is the same for all its messages; a part that is there already opens another upl
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+from pipeline import volume_sets
 from pipeline.adapter.model import Message, OpenUpload
-from pipeline.volumes import Part, first_missing, part_of
+from pipeline.volume_sets import Verdict, Whole
+from pipeline.volumes import Part, part_of
 
 ALBUM_QUIET_S: Final = 2.0  # after an album's last part; Telegram sends all of them at once
-VOLUMES_QUIET_S: Final = 15.0  # after the last volume, where the volumes themselves don't tell how many they are
 ALBUM_MOST: Final = 10  # Telegram's limit
 _ALBUM: Final = "album:"
 _ALONE: Final = "message:"
@@ -42,25 +42,13 @@ def is_album(upload: OpenUpload) -> bool:
 
 def parts(upload: OpenUpload) -> list[Part]:
     """What the names of UPLOAD's messages say, where it is a set of volumes."""
+    return [part for part, _ in _parts(upload)]
+
+
+def _parts(upload: OpenUpload) -> list[tuple[Part, Message]]:
     if is_album(upload) or upload.series.startswith(_ALONE):
         return []
-    return [part for message in upload.messages if (part := part_of(message.name)) is not None]
-
-
-class Whole(enum.Enum):
-    """Whether all parts of an upload are there."""
-
-    YES = "yes"
-    NOT_YET = "not yet"
-    NEVER = "never"  # it has waited long enough
-
-
-class Verdict(NamedTuple):
-    """`missing` names the first part that isn't there, `look_again_s` says when time alone may change this."""
-
-    whole: Whole
-    missing: str = ""
-    look_again_s: float = 0.0
+    return [(part, message) for message in upload.messages if (part := part_of(message.name)) is not None]
 
 
 def judge(upload: OpenUpload, total: int | None, quiet_s: float, waited_s: float, timeout_s: float) -> Verdict:
@@ -69,47 +57,16 @@ def judge(upload: OpenUpload, total: int | None, quiet_s: float, waited_s: float
     downloaded."""
     if is_album(upload):
         return _judge_album(upload, quiet_s)
-    found = parts(upload)
+    found = [(part, message.size) for part, message in _parts(upload)]
     if not found:
         return Verdict(Whole.YES)
-    missing = first_missing(found) or _beyond(found, total)
-    if not missing and (total is not None or not any(part.certain for part in found)):
-        return Verdict(Whole.YES)
-    if not missing and _ends(upload) and quiet_s >= VOLUMES_QUIET_S:
-        return Verdict(Whole.YES)
-    if waited_s >= timeout_s:
-        # Without a gap and without knowing how many there are, it's tried: unpacking tells what is missing.
-        return Verdict(Whole.NEVER, missing) if missing else Verdict(Whole.YES)
-    soon = VOLUMES_QUIET_S - quiet_s if not missing and _ends(upload) else timeout_s - waited_s
-    return Verdict(Whole.NOT_YET, missing, max(0.1, soon))
+    return volume_sets.judge(found, total, quiet_s, waited_s, timeout_s)
 
 
 def _judge_album(upload: OpenUpload, quiet_s: float) -> Verdict:
     if len(upload.messages) >= ALBUM_MOST or quiet_s >= ALBUM_QUIET_S:
         return Verdict(Whole.YES)
     return Verdict(Whole.NOT_YET, look_again_s=ALBUM_QUIET_S - quiet_s)
-
-
-def _beyond(found: Sequence[Part], total: int | None) -> str:
-    """The name of the first part past those FOUND, where there are to be TOTAL."""
-    if total is None or len({part.number for part in found}) >= total:
-        return ""
-    sample = max(found, key=lambda part: part.certain)
-    if not sample.certain:  # x.zip or x.rar, which says itself that it is one of several
-        key, _, style = sample.key.rpartition("|")
-        next_name = f"{sample.whole[:-4]}.{'r00' if style == 'rar' else 'z01'}"
-        return next_name if key else ""
-    last = max(part.number for part in found)
-    follower = sample._replace(number=last + 2)  # with a gap before it, which is the one that we want to name
-    return first_missing([*found, follower])
-
-
-def _ends(upload: OpenUpload) -> bool:
-    """Whether the highest volume is smaller than the first, as the last one nearly always is."""
-    by_part = sorted(upload.messages, key=lambda message: message.part)
-    if by_part[0].part == 0:  # x.zip, which is the last one itself
-        return True
-    return len(by_part) > 1 and by_part[-1].size < by_part[0].size
 
 
 def display_name(messages: Sequence[Message]) -> str:

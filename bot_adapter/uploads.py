@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from telethon import errors
 
-from bot_adapter import ends, series
+from bot_adapter import series
 from bot_adapter.answers import Standing, Transfer, Waiting
 from bot_adapter.board import Board
 from bot_adapter.download import DownloadRefused, Progress
 from bot_adapter.ears import read
 from bot_adapter.fatal import raise_if_fatal
 from bot_adapter.peers import UnknownChat
-from bot_adapter.series import Whole, display_name, judge, parts
+from bot_adapter.series import display_name, judge, parts
 from bot_adapter.words import size
-from pipeline import volumes
+from pipeline import volume_sets, volumes
 from pipeline.adapter.model import (
     Arrived,
     Assembled,
@@ -39,6 +39,7 @@ from pipeline.adapter.model import (
 )
 from pipeline.config import Telegram
 from pipeline.model import Code, Reason
+from pipeline.volume_sets import Whole
 
 TICK_S: Final = 0.5
 _RETRY_S: Final = (1.0, 3.0, 10.0, 30.0)
@@ -336,7 +337,7 @@ def _total(upload: OpenUpload) -> int | None:
     found = {part.number: part for part in parts(upload)}
     files = {message.part: Path(message.path) for message in upload.messages}
     with contextlib.suppress(OSError):
-        return ends.total({number: (part, files[number]) for number, part in found.items() if number in files})
+        return volume_sets.total({number: (part, files[number]) for number, part in found.items() if number in files})
     return None
 
 

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot_adapter.series import ALBUM_QUIET_S, VOLUMES_QUIET_S, Verdict, Whole, display_name, judge, series_of
+from bot_adapter.series import ALBUM_QUIET_S, display_name, judge, series_of
 from pipeline.adapter.model import Message, OpenUpload, UploadState
+from pipeline.volume_sets import QUIET_S as VOLUMES_QUIET_S
+from pipeline.volume_sets import Verdict, Whole
 
 
 def upload(*names: str, album: int = 0, sizes: dict[str, int] | None = None) -> OpenUpload:

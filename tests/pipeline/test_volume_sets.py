@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot_adapter.ends import rar_goes_on, total
+from pipeline.volume_sets import rar_goes_on, total
 from pipeline.volumes import Part, part_of
 
 

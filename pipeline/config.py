@@ -149,6 +149,7 @@ class Inbox(msgspec.Struct, frozen=True, kw_only=True):
     """When a file in the folder `paths.inbox` is taken."""
 
     quiet_s: Seconds = 5.0  # how long it must have been unchanged; and nobody may have it open for writing
+    parts_timeout_s: Seconds = 3600.0  # how long a part of a split archive may be missing, once the others are there
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):

@@ -153,7 +153,8 @@ class Daemon:
     def _look(self) -> None:
         now = time.monotonic()
         if self._config.paths.inbox:
-            self._inbox.look(Path(self._config.paths.inbox), now, self._config.inbox.quiet_s)
+            inbox = self._config.inbox
+            self._inbox.look(Path(self._config.paths.inbox), now, inbox.quiet_s, inbox.parts_timeout_s)
             self._reporter.inbox_waiting = self._inbox.waiting
         if self._telegram is not None:
             self._reporter.telegram, self._reporter.telegram_trouble = self._telegram.words, self._telegram.trouble

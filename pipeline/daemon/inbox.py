@@ -14,25 +14,19 @@ import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from pipeline.daemon import spool
+from pipeline.daemon.inbox_sets import Arrival, Seen, Sets
 from pipeline.daemon.journal import Journal
 from pipeline.daemon.spool import Spooled
 
 _UNFINISHED: Final = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", ".download", "~", ".swp")
 _MAX_AT_ONCE: Final = 256  # files that one look gives to the thread
 
-
-class Seen(NamedTuple):
-    """What tells whether a file has changed: inode, size, and times of change of content and of name (nanoseconds)."""
-
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
+_Order = tuple[Path, Arrival]
 
 
 class Quiet:
@@ -41,14 +35,13 @@ class Quiet:
     def __init__(self) -> None:
         self._since: dict[str, tuple[Seen, float]] = {}
 
-    def look(self, files: Iterable[tuple[str, Seen]], now: float, quiet_s: float) -> list[str]:
-        """The names among FILES that have been unchanged for QUIET_S at NOW (monotonic seconds), longest first."""
+    def look(self, files: Iterable[tuple[str, Seen]], now: float) -> dict[str, float]:
+        """For how many seconds each of FILES has been unchanged at NOW (monotonic seconds)."""
         before, self._since = self._since, {}
         for name, seen in files:
             known = before.get(name)
             self._since[name] = known if known and known[0] == seen else (seen, now)
-        ready = [(since, name) for name, (_, since) in self._since.items() if now - since >= quiet_s]
-        return [name for _, name in sorted(ready)]
+        return {name: now - since for name, (_, since) in self._since.items()}
 
 
 def is_meant(name: str) -> bool:
@@ -92,8 +85,8 @@ class Mover:
 
     def __init__(self, spool_folder: Path) -> None:
         self._spool = spool_folder
-        self._orders: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
-        self._done: deque[tuple[Path, Spooled | OSError]] = deque()
+        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._done: deque[tuple[_Order, Spooled | OSError]] = deque()
         self._read, self._write = socket.socketpair()
         self._read.setblocking(False)
         self._write.setblocking(False)
@@ -105,12 +98,12 @@ class Mover:
         """Is readable when there are results."""
         return self._read.fileno()
 
-    def order(self, path: Path) -> None:
-        """Has PATH moved."""
-        self._orders.put(path)
+    def order(self, folder: Path, arrival: Arrival) -> None:
+        """Has ARRIVAL, which lies in FOLDER, moved."""
+        self._orders.put((folder, arrival))
 
-    def results(self) -> list[tuple[Path, Spooled | OSError]]:
-        """The files that were moved since the last call, or why they couldn't be."""
+    def results(self) -> list[tuple[_Order, Spooled | OSError]]:
+        """What was moved since the last call, or why it couldn't be."""
         with contextlib.suppress(BlockingIOError):
             while self._read.recv(512):
                 pass
@@ -125,16 +118,20 @@ class Mover:
 
     def _work(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the loop's
-        while (path := self._orders.get()) is not None:
-            self._done.append(self._move(path))
+        while (order := self._orders.get()) is not None:
+            self._done.append(self._move(order))
             with contextlib.suppress(BlockingIOError):
                 self._write.send(b".")
 
-    def _move(self, path: Path) -> tuple[Path, Spooled | OSError]:
+    def _move(self, order: _Order) -> tuple[_Order, Spooled | OSError]:
+        folder, arrival = order
+        paths = [folder / name for name in arrival.names]
         try:
-            return path, spool.take(path, self._spool, "inbox")
+            if len(paths) == 1 and not arrival.missing:
+                return order, spool.take(paths[0], self._spool, "inbox")
+            return order, spool.take_set(paths, self._spool, "inbox", arrival.missing)
         except OSError as error:
-            return path, error
+            return order, error
 
 
 class Inbox:
@@ -145,24 +142,46 @@ class Inbox:
         self.mover = Mover(spool_folder)
         self._journal = journal
         self._submit = submit
+        self._spool = spool_folder
         self._quiet = Quiet()
+        self._sets = Sets()
+        self._told: set[tuple[str, str]] = set()  # sets that wait, and what for
+        self._began = False
         self._moving: set[str] = set()
         self._refused: dict[str, Seen | None] = {}  # files that couldn't be taken, as they were then
         self.waiting = 0  # files that aren't quiet yet, or can't be taken
 
-    def look(self, folder: Path, now: float, quiet_s: float) -> None:
-        """Looks at FOLDER at NOW (monotonic seconds)."""
+    def look(self, folder: Path, now: float, quiet_s: float, timeout_s: float = 3600.0) -> None:
+        """Looks at FOLDER at NOW (monotonic seconds). A part that is missing is waited for TIMEOUT_S."""
         try:
+            if not self._began:
+                spool.put_back(self._spool, folder)
+                self._began = True
             files = dict(self._files(folder))
         except OSError as error:
             self._refuse("", None, f"the inbox {folder} can't be read: {error.strerror}")
             return
         self._refused = {name: seen for name, seen in self._refused.items() if files.get(name) == seen}
         self.waiting = len(files)
-        for name in self._quiet.look(files.items(), now, quiet_s)[:_MAX_AT_ONCE]:
-            if name not in self._moving and name not in self._refused and self._is_free(folder / name, files[name]):
-                self._moving.add(name)
-                self.mover.order(folder / name)
+        quiet_for = self._quiet.look(files.items(), now)
+        busy = self._moving | self._refused.keys()
+        ready = self._sets.ready(folder, files, quiet_for, quiet_s, timeout_s)
+        for arrival in [one for one in ready if busy.isdisjoint(one.names)][:_MAX_AT_ONCE]:
+            self._order(folder, arrival, files)
+        self._tell_waits()
+
+    def _order(self, folder: Path, arrival: Arrival, files: Mapping[str, Seen]) -> None:
+        if all(self._is_free(folder / name, files[name]) for name in arrival.names):
+            self._moving.update(arrival.names)
+            self.mover.order(folder, arrival)
+
+    def _tell_waits(self) -> None:
+        """Says, once, what a set of volumes waits for."""
+        waits = set(self._sets.waits.items())
+        for whole, missing in sorted(waits - self._told):
+            if missing:
+                self._journal.info(f"{whole}: waiting for {missing}")
+        self._told = waits
 
     @staticmethod
     def _files(folder: Path) -> Iterator[tuple[str, Seen]]:
@@ -186,11 +205,12 @@ class Inbox:
     def receive(self) -> None:
         """Submits what was moved; called when the mover wakes."""
         moved = []
-        for path, result in self.mover.results():
-            self._moving.discard(path.name)
+        for (folder, arrival), result in self.mover.results():
+            self._moving.difference_update(arrival.names)
             if isinstance(result, Spooled):
                 moved.append(result)
             elif not isinstance(result, FileNotFoundError):
+                path = folder / arrival.names[0]
                 why = f"{path} can't be taken: {result.strerror or result}"
                 self._refuse(path.name, _seen(path), why)
         if moved:

@@ -14,14 +14,15 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from pipeline.model import Upload, Volume
-from pipeline.volumes import group
+from pipeline.volumes import Group, group
 
 PARTIAL: Final = ".partial"  # what a file is called until it is whole
+_GATHERING: Final = "gathering-"  # what the folder of a set begins with until all its parts are in
 _COPY_BYTES: Final = 64 * 1024 * 1024
 _NAME_BYTES: Final = 200
 _FOLDER: Final = re.compile(r"(inbox|submit)-[0-9a-f]+-[0-9a-f]+")
@@ -61,23 +62,72 @@ def safe_name(name: str) -> str:
 def take(source: Path, spool: Path, origin: str) -> Spooled:
     """Moves the regular file SOURCE into SPOOL; it is durable there when this returns. Raises OSError; then SOURCE is
     where it was, or whole in the spool, or both."""
+    folder = new_folder(spool, origin)
+    target = folder / safe_name(source.name)
+    try:
+        _move_in(source, target)
+    except OSError:
+        discard(folder)
+        raise
+    for directory in (folder, spool, source.parent):
+        sync_folder(directory)
+    return _spooled(target)
+
+
+def take_set(sources: Sequence[Path], spool: Path, origin: str, missing: str = "") -> Spooled:
+    """Moves the parts SOURCES of one archive into one folder of SPOOL, all or none of them. MISSING names a part that
+    never came. Raises OSError; then they are where they were."""
+    names = [safe_name(source.name) for source in sources]
+    if len(set(names)) < len(names) or len(groups := group(sorted(names))) != 1:
+        raise OSError(errno.ENAMETOOLONG, "the name is too long or no text", str(sources[0]))
+    final = new_folder(spool, origin)
+    folder = final.with_name(_GATHERING + final.name)
+    os.rename(final, folder)
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for source, name in zip(sources, names, strict=True):
+            _move_in(source, folder / name)
+            moved.append((folder / name, source))
+        sync_folder(folder)
+        os.rename(folder, final)
+    except OSError:
+        _back(folder, moved)
+        raise
+    for directory in (final, spool, sources[0].parent):
+        sync_folder(directory)
+    return _of_group(final, sorted(names), groups[0])._replace(missing=missing or groups[0].missing)
+
+
+def put_back(spool: Path, inbox: Path) -> None:
+    """Returns to INBOX the parts of sets that were being moved when whoever ran before ended. Raises OSError."""
+    for folder in sorted(spool.glob(f"{_GATHERING}*")):
+        _back(folder, [(folder / name, inbox / name) for name in os.listdir(folder) if name != PARTIAL])
+
+
+def _back(folder: Path, moved: Sequence[tuple[Path, Path]]) -> None:
+    """Moves files of FOLDER back to where they were; if another lies there now they stay, and are an upload by
+    themselves."""
+    taken = [now for now, before in moved if os.path.lexists(before)]
+    for now, before in moved:
+        if now not in taken:
+            _move_in(now, before)
+            sync_folder(before.parent)
+    if taken:
+        os.rename(folder, folder.with_name(folder.name.removeprefix(_GATHERING)))
+    else:
+        discard(folder)
+
+
+def _move_in(source: Path, target: Path) -> None:
+    """Moves the regular file SOURCE, durable, to TARGET. Raises OSError."""
     descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(source))
         os.fsync(descriptor)
-        folder = new_folder(spool, origin)
-        target = folder / safe_name(source.name)
-        try:
-            _move(source, target, descriptor)
-        except OSError:
-            discard(folder)
-            raise
+        _move(source, target, descriptor)
     finally:
         os.close(descriptor)
-    for directory in (folder, spool, source.parent):
-        sync_folder(directory)
-    return _spooled(target)
 
 
 def _move(source: Path, target: Path, descriptor: int) -> None:
@@ -127,9 +177,9 @@ def sync_folder(folder: Path) -> None:
 def found(spool: Path) -> Iterator[Spooled]:
     """What lies in SPOOL from the inbox or `submit`, oldest first."""
     for folder in folders(spool):
-        files = [name for name in os.listdir(folder) if name != PARTIAL]
+        files = sorted(name for name in os.listdir(folder) if name != PARTIAL)
         if files:
-            yield _spooled(folder / files[0])
+            yield _of_group(folder, files, group(files)[0])
 
 
 def folders(spool: Path) -> Iterator[Path]:
@@ -159,9 +209,14 @@ def folder_named(spool: Path, name: str) -> Spooled | None:
     groups = group(sorted(files))
     if len(groups) != 1 or PARTIAL in files:
         return None
-    first, *others = (spool / name / sorted(files)[index] for index in groups[0].files)
-    called = groups[0].name if others else first.name
-    return _spooled(first)._replace(name=called, parts=tuple(others), missing=groups[0].missing)
+    return _of_group(spool / name, sorted(files), groups[0])
+
+
+def _of_group(folder: Path, names: Sequence[str], one: Group) -> Spooled:
+    """What ONE, a group of the files NAMES in FOLDER, is."""
+    first, *others = (folder / names[index] for index in one.files)
+    called = one.name if others else first.name
+    return _spooled(first)._replace(name=called, parts=tuple(others), missing=one.missing)
 
 
 def _spooled(path: Path) -> Spooled:

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,12 +61,11 @@ def await_results(one: Inbox) -> None:
 
 def test_a_file_is_quiet_when_it_has_not_changed_for_a_while() -> None:
     quiet = Quiet()
-    assert quiet.look([("a", seen(1))], 0.0, 5.0) == []
-    assert quiet.look([("a", seen(2)), ("b", seen(1))], 3.0, 5.0) == []
-    assert quiet.look([("a", seen(2)), ("b", seen(1))], 7.9, 5.0) == []
-    assert quiet.look([("a", seen(2)), ("b", seen(1, inode=9))], 8.0, 5.0) == ["a"]
-    assert quiet.look([("b", seen(1, inode=9))], 13.0, 5.0) == ["b"]
-    assert quiet.look([("a", seen(2))], 14.0, 5.0) == [], "it went and came again"
+    assert quiet.look([("a", seen(1))], 0.0) == {"a": 0.0}
+    assert quiet.look([("a", seen(2)), ("b", seen(1))], 3.0) == {"a": 0.0, "b": 0.0}
+    assert quiet.look([("a", seen(2)), ("b", seen(1, inode=9))], 8.0) == {"a": 5.0, "b": 0.0}
+    assert quiet.look([("b", seen(1, inode=9))], 13.0) == {"b": 5.0}
+    assert quiet.look([("a", seen(2))], 14.0) == {"a": 0.0}, "it went and came again"
 
 
 @pytest.mark.parametrize("name", [".hidden", "x.part", "x.CRDOWNLOAD", "x.tmp", "x~"])
@@ -166,6 +166,163 @@ def test_a_folder_that_is_gone_is_said_once(
     for now in (0.0, 1.0):
         one.look(folders[0] / "gone", now, 0.0)
     assert log.getvalue().count("can't be read") == 1
+
+
+# Split archives
+
+
+OLD_RAR = b"Rar!\x1a\x07\x00", b"\0\0\x7b\1\0\7\0"  # how a volume begins, and how one ends that another follows
+
+
+def drop(folder: Path, name: str, size: int) -> None:
+    begin, end = OLD_RAR if name == "x.rar" else (b"", b"")
+    (folder / name).write_bytes(begin + name.encode()[:1] * (size - len(begin + end)) + end)
+
+
+SETS: list[list[tuple[str, int]]] = [
+    [("x.part1.rar", 50), ("x.part2.rar", 50), ("x.part3.rar", 7)],
+    [("x.tar.gz.001", 50), ("x.tar.gz.002", 50), ("x.tar.gz.003", 7)],
+    [("x.rar", 50), ("x.r00", 50), ("x.r01", 7)],
+]
+
+
+@pytest.mark.parametrize("parts", SETS, ids=lambda parts: parts[0][0])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_parts_that_come_one_by_one_are_one_upload(
+    folders: tuple[Path, Path],
+    make: Callable[[], tuple[Inbox, list[Spooled], io.StringIO]],
+    parts: list[tuple[str, int]],
+    order: tuple[int, ...],
+) -> None:
+    one, taken, _ = make()
+    now = 0.0
+    for index in order:
+        for step in (0.0, 6.0):
+            one.look(folders[0], now + step, 5.0)
+        assert one.mover.results() == []
+        drop(folders[0], *parts[index])
+        now += 10.0
+    drop(folders[0], "other.csv", 3)
+    for step in (0.0, 6.0):
+        one.look(folders[0], now + step, 5.0)
+    await_results(one)
+    assert [file.name for file in taken] == ["other.csv"], "the set isn't quiet for long enough yet"
+    one.look(folders[0], now + 16.0, 5.0)
+    await_results(one)
+    whole = taken[-1]
+    assert [whole.path.name, *(path.name for path in whole.parts)] == [name for name, _ in parts]
+    assert (whole.missing, spool.upload_of(whole).total_size) == ("", 107)
+    assert os.listdir(folders[0]) == []
+    again = [file for file in spool.found(folders[1]) if file.parts]
+    assert again == [whole]
+
+
+def test_a_part_that_never_comes_is_named(
+    folders: tuple[Path, Path], make: Callable[[], tuple[Inbox, list[Spooled], io.StringIO]]
+) -> None:
+    one, taken, log = make()
+    for name in ("x.7z.001", "x.7z.003"):
+        drop(folders[0], name, 50)
+    for now in (0.0, 10.0, 11.0, 99.0):
+        one.look(folders[0], now, 5.0, 100.0)
+    assert log.getvalue().count("x.7z: waiting for x.7z.002") == 1
+    assert one.mover.results() == []
+    one.look(folders[0], 101.0, 5.0, 100.0)
+    await_results(one)
+    assert [(file.missing, len(file.parts)) for file in taken] == [("x.7z.002", 1)]
+    assert spool.upload_of(taken[0]).missing == "x.7z.002"
+
+
+def test_the_clock_of_a_missing_part_begins_again_with_each_that_comes(
+    folders: tuple[Path, Path], make: Callable[[], tuple[Inbox, list[Spooled], io.StringIO]]
+) -> None:
+    one, _, _ = make()
+    drop(folders[0], "x.7z.001", 50)
+    one.look(folders[0], 0.0, 5.0, 100.0)
+    drop(folders[0], "x.7z.003", 50)
+    for now in (90.0, 180.0):
+        one.look(folders[0], now, 5.0, 100.0)
+    assert one.mover.results() == []
+
+
+@pytest.mark.needs("7zz")
+def test_volumes_that_say_how_many_they_are_need_no_further_wait(
+    folders: tuple[Path, Path], make: Callable[[], tuple[Inbox, list[Spooled], io.StringIO]], tmp_path: Path
+) -> None:
+    (tmp_path / "noise.bin").write_bytes(os.urandom(100_000))
+    argv = ["7zz", "a", "-v40k", "x.7z", "noise.bin"]
+    subprocess.run(argv, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    one, taken, _ = make()
+    volumes = sorted(tmp_path.glob("x.7z.*"))
+    for path in volumes[:-1]:
+        path.rename(folders[0] / path.name)
+    for now in (0.0, 60.0):
+        one.look(folders[0], now, 5.0)
+    assert one.mover.results() == []
+    volumes[-1].rename(folders[0] / volumes[-1].name)
+    for now in (61.0, 66.0):
+        one.look(folders[0], now, 5.0)
+    await_results(one)
+    assert len(taken[0].parts) == len(volumes) - 1
+    assert (folders[1] / "x.7z.001").exists() is False
+
+
+def test_an_archive_by_itself_waits_for_nobody(
+    folders: tuple[Path, Path], make: Callable[[], tuple[Inbox, list[Spooled], io.StringIO]]
+) -> None:
+    one, taken, _ = make()
+    for name in ("x.zip", "y.rar"):
+        drop(folders[0], name, 30)
+    for now in (0.0, 5.0):
+        one.look(folders[0], now, 5.0)
+    await_results(one)
+    while len(taken) < 2:
+        await_results(one)
+    assert sorted(file.name for file in taken) == ["x.zip", "y.rar"]
+
+
+def test_a_set_that_was_being_moved_goes_back(
+    folders: tuple[Path, Path], make: Callable[[], tuple[Inbox, list[Spooled], io.StringIO]]
+) -> None:
+    half = folders[1] / "gathering-inbox-18eaff66ab086c43-1873000"
+    half.mkdir()
+    drop(half, "x.7z.001", 50)
+    drop(folders[0], "x.7z.002", 7)
+    assert list(spool.found(folders[1])) == []
+    one, taken, _ = make()
+    for now in (0.0, 20.0):
+        one.look(folders[0], now, 5.0)
+    await_results(one)
+    assert [path.name for path in (taken[0].path, *taken[0].parts)] == ["x.7z.001", "x.7z.002"]
+    assert len(os.listdir(folders[1])) == 1
+
+
+def test_what_lies_in_the_way_of_going_back_is_kept(folders: tuple[Path, Path]) -> None:
+    half = folders[1] / "gathering-inbox-18eaff66ab086c43-1873000"
+    half.mkdir()
+    drop(half, "x.7z.001", 50)
+    drop(folders[0], "x.7z.001", 60)
+    spool.put_back(folders[1], folders[0])
+    assert [file.path.stat().st_size for file in spool.found(folders[1])] == [50]
+    assert (folders[0] / "x.7z.001").stat().st_size == 60
+
+
+def test_all_parts_are_moved_or_none(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [folders[0] / f"x.7z.00{number}" for number in (1, 2, 3)]
+    for path in paths:
+        drop(folders[0], path.name, 9)
+    rename = os.rename
+
+    def fail(source: Path, target: Path) -> None:
+        if Path(target).name == "x.7z.003" and Path(target).parent != folders[0]:
+            raise OSError(errno.ENOSPC, "No space left")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(OSError, match="No space left"):
+        spool.take_set(paths, folders[1], "inbox")
+    assert sorted(os.listdir(folders[0])) == [path.name for path in paths]
+    assert os.listdir(folders[1]) == []
 
 
 # The spool

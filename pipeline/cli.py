@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 from pipeline import __version__
 from pipeline.errors import ExitCode, StampmillError
 from pipeline.model import Options, StageName
-from pipeline.verbs import account, daemon, files, jobs, library, service, setup
+from pipeline.verbs import account, daemon, files, forget, jobs, library, service, setup
 from pipeline.verbs.common import ConfigOption, JsonOption, err, out, safe
 
 STAGES: Final = {
@@ -105,6 +105,22 @@ def run_command(config: ConfigOption = None) -> None:
     Example: stampmill run --config ~/.config/stampmill/config.toml
     """
     daemon.run_daemon(config, STAGES)
+
+
+@app.command("forget")
+def forget_command(
+    numbers: Annotated[list[int], typer.Argument(help="The jobs' numbers.", metavar="JOB...")],
+    into: library.IntoOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Take ended jobs out of the library and its targets, and delete their uploads. Other jobs stay as they are.
+
+    What `process` read from your own folders stays there.
+
+    Example: stampmill forget 17
+    """
+    forget.run_forget(numbers, into, config, STAGES, sure=yes)
 
 
 for _verb in (

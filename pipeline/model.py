@@ -33,7 +33,7 @@ _TITLES = tuple(name.lower() for name in StageName.__members__)
 
 
 class JobState(enum.StrEnum):
-    """Where a job stands; `done`, `failed`, `duplicate` and `cancelled` are final."""
+    """Where a job stands; `done`, `failed`, `duplicate`, `cancelled` and `forgotten` are final."""
 
     WAITING = "waiting"  # in the ledger, not begun
     RUNNING = "running"  # at least one of its batches has been dispatched
@@ -42,6 +42,13 @@ class JobState(enum.StrEnum):
     FAILED = "failed"  # published with a reason and no table
     DUPLICATE = "duplicate"  # equal bytes and options as a job that is done
     CANCELLED = "cancelled"  # taken back by its uploader or the operator
+    FORGETTING = "forgetting"  # ended, and being taken out of the library and its targets
+    FORGOTTEN = "forgotten"  # taken out: nothing of what it held is left but its name and its story
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a job in this state has ended, and nothing is done about it."""
+        return self not in (JobState.WAITING, JobState.RUNNING, JobState.HELD, JobState.FORGETTING)
 
 
 class BatchState(enum.IntEnum):
@@ -266,7 +273,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
     `prefix` starts every name in work/ that this attempt may write. `checkpoint` is the last committed one of an
     extract that goes on after a restart, `next_seq` the number of the next batch it closes (seq 0 is the upload's
-    own). `publish` asks store to publish the job with this batch; `failure` to publish just that reason.
+    own). `publish` asks store to publish the job with this batch; `failure` to publish just that reason; `forget` to take
+    out again what was published.
     `crashed` names member numbers that are to be rejected as `crashed` unread; `alone` asks to take members singly.
     `bytes` is what the batch holds.
     """
@@ -284,6 +292,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     next_seq: int = 1
     publish: bool = False
     failure: Reason | None = None
+    forget: bool = False
     crashed: tuple[int, ...] = ()
     alone: bool = False
     bytes: int = 0

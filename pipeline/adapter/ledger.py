@@ -33,7 +33,7 @@ BUSY_TIMEOUT_S: Final = 10.0
 _CHANNELS_BELOW: Final = -1_000_000_000_000  # marked ids of channels, whose messages are numbered by themselves
 _OPEN: Final = "('open', 'twin', 'job')"
 _MESSAGE: Final = "chat, message, sender, at, document, size, name, part, wishes, fetched"
-_ENDED_JOBS: Final = "('done', 'failed', 'duplicate', 'cancelled')"
+_ENDED_JOBS: Final = "('done', 'failed', 'duplicate', 'cancelled', 'forgotten')"
 _encoder = msgspec.msgpack.Encoder()
 _wishes = msgspec.msgpack.Decoder(Wishes)
 

@@ -62,6 +62,12 @@ class Retry(_Request, frozen=True, kw_only=True, tag="retry"):
     job: int
 
 
+class Forget(_Request, frozen=True, kw_only=True, tag="forget"):
+    """Takes an ended job out of the library and its targets, with its upload."""
+
+    job: int
+
+
 class Pause(_Request, frozen=True, kw_only=True, tag="pause"):
     """Hands out no more batches."""
 
@@ -80,7 +86,7 @@ class Reload(_Request, frozen=True, kw_only=True, tag="reload"):
     """Reads the configuration again, as SIGHUP does: what changed, and what will at the next start."""
 
 
-Request = Status | Watch | Submit | Wait | Cancel | Retry | Pause | Resume | Drain | Reload
+Request = Status | Watch | Submit | Wait | Cancel | Retry | Forget | Pause | Resume | Drain | Reload
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

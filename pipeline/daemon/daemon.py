@@ -172,6 +172,10 @@ class Daemon:
             self._notifier.status(self._says(snapshot, self._config))
 
     def _ended(self, ended: Ended) -> None:
+        if ended.state is JobState.FORGOTTEN and (
+            folder := spool.folder_of(self._config.paths.spool, ended.job.upload)
+        ):
+            spool.discard(folder)
         self._reporter.note_ended(ended)
         self._orders.note_ended(ended)
         level = Level.NOTICE if ended.state is JobState.FAILED else Level.INFO
@@ -236,6 +240,7 @@ class Daemon:
                 is_due = spool.is_broken(folder, _BROKEN_S)
             else:
                 is_due = bool(keep_s and ended_at is not None and ended_at < now - keep_s)
+                is_due = is_due or self._supervisor.ledger.is_forgotten(f"spool:{folder.name}")
             if is_due:
                 spool.discard(folder)
                 self._journal.debug(f"deleted {folder}")

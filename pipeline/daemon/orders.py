@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -15,9 +14,8 @@ from pipeline.daemon import spool
 from pipeline.daemon.control import Client, ControlServer
 from pipeline.daemon.control_protocol import Refused, Request
 from pipeline.daemon.journal import Journal
-from pipeline.daemon.reports import Reporter, is_final
+from pipeline.daemon.reports import Reporter
 from pipeline.errors import ConfigInvalid
-from pipeline.machine import recovery
 from pipeline.machine.scheduler import Ended
 from pipeline.machine.steering import Halt
 from pipeline.machine.supervisor import Supervisor
@@ -86,7 +84,7 @@ class Orders:
             return self._wait(request, client)
         if isinstance(request, protocol.Submit):
             return self._submit(request)
-        if isinstance(request, protocol.Cancel | protocol.Retry):
+        if isinstance(request, protocol.Cancel | protocol.Retry | protocol.Forget):
             return self._about_job(request)
         if isinstance(request, protocol.Reload):
             return self._on_reload()
@@ -107,12 +105,14 @@ class Orders:
             return False
         return True
 
-    def _about_job(self, request: protocol.Cancel | protocol.Retry) -> Any:
+    def _about_job(self, request: protocol.Cancel | protocol.Retry | protocol.Forget) -> Any:
         found = self._supervisor.ledger.job(request.job)
         if found is None:
             raise Refused("unknown", f"There is no job {request.job}.")
         if isinstance(request, protocol.Cancel):
             return self._cancel(found[0], found[1])
+        if isinstance(request, protocol.Forget):
+            return self._forget(found[0], found[1])
         return self._retry(*found)
 
     def _about_all(self, request: Request, client: Client) -> Any:
@@ -167,23 +167,29 @@ class Orders:
         return {"jobs": jobs}
 
     def _cancel(self, job: Job, state: JobState) -> dict[str, int]:
-        if is_final(state):
+        if state.is_final or state is JobState.FORGETTING:
             raise Refused("ended", f"Job {job.id} has ended already: it is {state}.")
         if not self._supervisor.scheduler.cancel(job, time.time()):
             raise Refused("too_late", f"Job {job.id} is being published; it is too late to cancel it.")
         return {"job": job.id}
 
     def _retry(self, job: Job, state: JobState, result: str | None) -> dict[str, int]:
-        if not is_final(state):
+        if not state.is_final:
             raise Refused("running", f"Job {job.id} hasn't ended: it is {state}.")
         if not os.path.exists(job.upload.path):
             raise Refused("gone", f"The upload of job {job.id} is gone ({job.upload.path}); send it again.")
         if job.id in self._supervisor.scheduler.jobs:
             raise Refused("running", f"Job {job.id} is running again already.")
-        if result:
-            recovery.remove(Path(self._reporter.config.paths.library) / result)
-        self._supervisor.scheduler.retry(job, time.time())
+        self._supervisor.scheduler.retry(job, result, time.time())
         self._supervisor.unfinished += 1
+        return {"job": job.id}
+
+    def _forget(self, job: Job, state: JobState) -> dict[str, int]:
+        if state is not JobState.FORGETTING and (not state.is_final or job.id in self._supervisor.scheduler.jobs):
+            raise Refused("running", f"Job {job.id} hasn't ended: it is {state}. Cancel it first.")
+        if self._supervisor.scheduler.forget(job, time.time()):
+            self._supervisor.unfinished += 1
+            self._journal.notice("is to be forgotten", job=job.id)
         return {"job": job.id}
 
     def _wait(self, request: protocol.Wait, client: Client) -> Any:
@@ -192,7 +198,7 @@ class Orders:
             found = self._supervisor.ledger.job(self._supervisor.aliases.get(job, job))
             if found is None:
                 raise Refused("unknown", f"There is no job {job}.")
-            if is_final(found[1]) and found[0].id not in self._supervisor.scheduler.jobs:
+            if found[1].is_final and found[0].id not in self._supervisor.scheduler.jobs:
                 waiter.ended.append(JobEnded(job=job, state=found[1]))
             else:
                 waiter.left.add(job)

@@ -17,7 +17,6 @@ from pipeline.config import Config
 from pipeline.errors import StampmillError
 from pipeline.machine.scheduler import Ended
 from pipeline.machine.supervisor import Supervisor
-from pipeline.model import JobState
 from pipeline.results import story
 from pipeline.snapshot import RecentJob, Snapshot, StageSnapshot
 
@@ -181,8 +180,3 @@ class Reporter:
                 self._recent.extendleft(story.as_recent(line) for line in lines if line and line.ended_at is not None)
                 self._unread.clear()
         return tuple(self._recent)
-
-
-def is_final(state: JobState) -> bool:
-    """Whether a job in STATE has ended."""
-    return state in (JobState.DONE, JobState.FAILED, JobState.DUPLICATE, JobState.CANCELLED)

@@ -229,6 +229,12 @@ def upload_of(spooled: Spooled) -> Upload:
     return Upload.of(files, name=spooled.name, arrived_at=time.time(), missing=spooled.missing)
 
 
+def folder_of(spool: Path, upload: Upload) -> Path | None:
+    """The folder of UPLOAD in SPOOL; None for one that lies elsewhere, and so is somebody's own."""
+    folder = Path(upload.path).parent
+    return folder if folder.parent == spool else None
+
+
 def discard(folder: Path) -> None:
     """Deletes an upload with its FOLDER."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -25,7 +25,7 @@ Sends = list[tuple[StageName, Order]]
 
 
 class Dispatcher:
-    """Hands out what the queues hold. `refusals` are jobs to be published with nothing but their reason."""
+    """Hands out what the queues hold. `refusals` are jobs to be published with nothing but their reason, or forgotten."""
 
     def __init__(self, config: Config, stages: Sequence[StageState]) -> None:
         self.config = config
@@ -217,6 +217,7 @@ def _task(batch: Batch) -> Task:
         next_seq=batch.closed + 1,
         publish=batch.publishes,
         failure=job.failure,
+        forget=job.forgets,
         crashed=mark.crashed,
         alone=mark.alone,
         bytes=batch.bytes,

@@ -37,7 +37,10 @@ _END_DONE = (  # most ends are this, and NULLs in the statement cost less than b
     "UPDATE job SET state = 'done', reason = NULL, duplicate_of = NULL, ended_at = ?, result_path = ?, members = ?,"
     " rejected_records = ? WHERE id = ?"
 )
-_JOB_COLUMNS = "job.id, path, name, size, mtime_ns, inode, device, sha256, arrived_at, options, epoch, reason, parts"
+_JOB_COLUMNS = (
+    "job.id, path, name, size, mtime_ns, inode, device, sha256, arrived_at, options, epoch, reason, parts,"
+    " job.state = 'forgetting'"
+)
 _options = msgspec.msgpack.Decoder(Options)
 _parts = msgspec.msgpack.Decoder(tuple[tuple[Volume, ...], str])
 _reason = msgspec.json.Decoder(Reason)
@@ -183,8 +186,8 @@ class Ledger:
             " payload, names, checkpoint, closed FROM batch JOIN job ON job.id = batch.job ORDER BY batch.job, seq"
         )
         for row in rows:
-            job = jobs.setdefault(row[0], _job(row[:13]))
-            batches.append(_batch(job, row[13:]))
+            job = jobs.setdefault(row[0], _job(row[:14]))
+            batches.append(_batch(job, row[14:]))
         return batches
 
     def find_equal(self, sha256: str, options: Options, but: int) -> Equal | None:
@@ -215,6 +218,10 @@ class Ledger:
         rows = self._query("SELECT ended_at FROM job WHERE source = ?", (source,))
         return rows[0][0] if rows else math.inf
 
+    def is_forgotten(self, source: str) -> bool:
+        """Whether the job from SOURCE is forgotten."""
+        return bool(self._query("SELECT 1 FROM job WHERE source = ? AND state = 'forgotten'", (source,)))
+
     def halt(self) -> str:
         """How the operator holds the pipeline, as `set_halt` noted it; empty where it works."""
         return self._meta("halt", "")
@@ -230,8 +237,9 @@ class Ledger:
             db.execute("UPDATE job SET state = 'waiting', duplicate_of = NULL WHERE state = 'held'")
 
     def unfinished(self) -> int:
-        """How many jobs wait or have begun, held ones not counted."""
-        return int(self._query("SELECT count(*) FROM job WHERE state = 'waiting'")[0][0])
+        """How many jobs wait, have begun, or are being forgotten; held ones not counted."""
+        counts = (f"(SELECT count(*) FROM job WHERE state = '{state}')" for state in ("waiting", "forgetting"))
+        return int(self._query(f"SELECT {' + '.join(counts)}")[0][0])
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state; `waiting` includes those that have begun. Reads all of them."""
@@ -277,6 +285,8 @@ class Ledger:
         db = self._db
         for job, reason in changes.failures:
             db.execute("UPDATE job SET reason = ? WHERE id = ?", (_json.encode(reason).decode(), job))
+        for job in changes.forgets:
+            db.execute("UPDATE job SET state = 'forgetting', epoch = epoch + 1 WHERE id = ?", (job,))
         for job in changes.resets:
             db.execute("DELETE FROM batch WHERE job = ?", (job,))
             db.execute("DELETE FROM tables WHERE job = ?", (job,))
@@ -295,6 +305,8 @@ class Ledger:
         if len(plain) < len(ends):
             self._db.executemany(_END_JOB, [_end_row(end) for end in ends if not end.is_plain])
         for end in ends:
+            if end.state is JobState.FORGOTTEN:
+                self._wipe(end.job)
             tables = end.tables
             if end.tables_file:
                 tables = _tables.decode((self._work / end.tables_file).read_bytes())
@@ -302,6 +314,16 @@ class Ledger:
                 self._db.executemany(
                     "INSERT INTO tables VALUES (?, ?, ?, ?, ?, ?, ?)", [_table_row(end.job, table) for table in tables]
                 )
+
+    def _wipe(self, job: int) -> None:
+        """Leaves nothing of what JOB held: its tables, its bytes' hash, and what was shown of them in a chat."""
+        self._db.execute("DELETE FROM tables WHERE job = ?", (job,))
+        self._db.execute("UPDATE job SET sha256 = NULL WHERE id = ?", (job,))
+        self._db.execute(
+            "UPDATE outbox SET facts = x'' WHERE state <> 'waiting'"
+            " AND upload IN (SELECT id FROM telegram_upload WHERE job = ?)",
+            (job,),
+        )
 
     def _insert_events(self, events: Sequence[tuple[int, float, int, int | None, str, int, float, str]]) -> None:
         first = self._next_event
@@ -358,7 +380,7 @@ def _schema_of(path: Path) -> int:
 
 
 def _job(row: Sequence[Any]) -> Job:
-    id, path, name, size, mtime_ns, inode, device, sha256, arrived_at, options, epoch, reason, others = row
+    id, path, name, size, mtime_ns, inode, device, sha256, arrived_at, options, epoch, reason, others, forgets = row
     parts, missing = _parts.decode(others) if others else ((), "")
     upload = Upload(
         path=path,
@@ -373,7 +395,8 @@ def _job(row: Sequence[Any]) -> Job:
         missing=missing,
     )
     job = Job(id, upload, _options.decode(options), epoch)
-    job.failure = _reason.decode(reason) if reason else None
+    job.failure = _reason.decode(reason) if reason and not forgets else None
+    job.forgets = bool(forgets)
     return job
 
 

@@ -133,6 +133,10 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """
     ALTER TABLE job ADD COLUMN parts BLOB; -- msgpack: the others' model.Volume, and the name of one that is missing
     """,
+    # 4: jobs can be forgotten: in state 'forgetting' a job has ended and has a batch again, until it is 'forgotten'.
+    """
+    CREATE INDEX job_forgetting ON job (id) WHERE state = 'forgetting';
+    """,
 )
 
 

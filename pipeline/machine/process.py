@@ -18,9 +18,12 @@ import msgspec
 
 from pipeline import volumes
 from pipeline.config import Config, Paths
+from pipeline.errors import NoSuchJob, UsageError
 from pipeline.machine.scheduler import Ended
+from pipeline.machine.steering import Halt
 from pipeline.machine.supervisor import Observer, Supervisor
-from pipeline.model import Options, StageName, Upload, Volume
+from pipeline.machine.work import Job
+from pipeline.model import JobState, Options, StageName, Upload, Volume
 from pipeline.results.summary import RunSummary, summarize
 
 STATE_FOLDER: Final = ".stampmill"
@@ -78,6 +81,31 @@ def process(
         aliases = supervisor.aliases
     jobs = dict.fromkeys(aliases.get(job, job) for job in (*wanted, *sorted(ended)))
     return Result(summarize(config.paths.ledger, jobs), interrupted)
+
+
+def forget(jobs: Sequence[int], config: Config, modules: Mapping[StageName, str]) -> None:
+    """Takes JOBS, which have ended, out of a library that no daemon works on. What an interrupted run left stays as it is.
+
+    Raises NoSuchJob, UsageError; then nothing is taken out.
+    """
+    left = set(jobs)
+    with Supervisor(config, modules) as supervisor:
+        supervisor.scheduler.halt = Halt.DRAINING
+        for job, state, _ in [_found(supervisor, id) for id in left]:
+            if not state.is_final and state is not JobState.FORGETTING:
+                raise UsageError(
+                    problem=f"Job {job.id} hasn't ended: it is {state}. Run the same `process` again first."
+                )
+            supervisor.scheduler.forget(job, time.time())
+        supervisor.on_ended = lambda ended: left.discard(ended.job.id)
+        supervisor.run(until=lambda: not left)
+
+
+def _found(supervisor: Supervisor, id: int) -> tuple[Job, JobState, str | None]:
+    found = supervisor.ledger.job(id)
+    if found is None:
+        raise NoSuchJob(job=id)
+    return found
 
 
 def find_files(paths: Sequence[Path], but: Path) -> Iterator[Found]:

@@ -101,7 +101,7 @@ def forget_after_reboot(config: Config, ledger: Ledger) -> list[int]:
     reset: list[int] = []
     if before not in ("", boot_id):
         changes = Changes()
-        reset = sorted({batch.job.id for batch in ledger.open_batches()})
+        reset = sorted({batch.job.id for batch in ledger.open_batches() if not batch.job.forgets})
         library = Path(config.paths.library)
         for job in reset:
             for folder in published_folders(library, job):
@@ -147,6 +147,21 @@ def sweep(config: Config, owned: Iterable[Batch], in_hand: Iterable[Batch], jobs
                 remove(incoming / entry)
                 gone += 1
     return gone
+
+
+def discard(library: Path, folder: str) -> None:
+    """Deletes a job's FOLDER of LIBRARY, published or not, at once as a reader sees it. It may be gone already."""
+    path = library / folder
+    if path.parent.name != INCOMING:
+        aside = library / INCOMING / f"{path.name}-old"  # a name that a start sweeps away
+        remove(aside)
+        aside.parent.mkdir(exist_ok=True)
+        try:
+            os.rename(path, aside)
+        except FileNotFoundError:
+            return
+        path = aside
+    remove(path)
 
 
 def remove(path: Path) -> None:

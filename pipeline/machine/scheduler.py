@@ -89,15 +89,17 @@ class Scheduler:
         for batch in batches:
             job = batch.job
             self.jobs[job.id] = job
-            if job.upload.sha256:
+            if job.upload.sha256 and not job.forgets:
                 self._originals.setdefault((job.upload.sha256, job.options), job)
             if batch.state == BatchState.DISPATCHED:
                 batch.state = BatchState.QUEUED
                 self._changes.dirty[batch.id] = batch
-            if batch.state == BatchState.QUEUED and job.failure is None:
+            if batch.state == BatchState.QUEUED and not job.is_leaving:
                 self.stages[batch.stage].queue.push(batch)
         for job in self.jobs.values():
-            if job.failure:
+            if job.forgets:
+                self._dispatcher.refusals.extend(job.batches.values())
+            elif job.failure:
                 self._refuse(next(iter(job.batches.values())))
             else:
                 self._publish_if_staged(job)
@@ -169,7 +171,7 @@ class Scheduler:
             self._free_places(batch, batch.places)
             batch.state = BatchState.QUEUED
             self._changes.dirty[batch.id] = batch
-            if batch.job.failure and batch.publishes:
+            if batch.job.is_leaving and batch.publishes:
                 self._dispatcher.refusals.appendleft(batch)
             else:
                 state.queue.push(batch, front=True)
@@ -391,7 +393,7 @@ class Scheduler:
         self._retries_at.append(batch.not_before)
         self._changes.dirty[batch.id] = batch
         self._changes.visit(batch, now, EventKind.RETRY, detail=outcome.text)
-        if batch.job.failure:
+        if batch.job.is_leaving:
             self._dispatcher.refusals.appendleft(batch)
         else:
             self.stages[batch.stage].queue.push(batch, front=True)

@@ -1,4 +1,5 @@
-"""The scheduler with what people may do to it: hold it, drain it, cancel a job, run one again. Pure like the rest of it.
+"""The scheduler with what people may do to it: hold it, drain it, cancel a job, run one again or have it forgotten. Pure
+like the rest of it.
 
 A cancel loses to a publication that has begun. What a cancelled batch still reports is thrown away and charged to
 nobody, since it is no longer in anybody's hands.
@@ -8,14 +9,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from pipeline.config import INCOMING, Config
 from pipeline.machine.dispatcher import Sends
 from pipeline.machine.scheduler import Ended, Scheduler
-from pipeline.machine.work import Changes, EventKind, Job, JobEnd
-from pipeline.model import JobState, StageName
+from pipeline.machine.work import Batch, Changes, EventKind, Job, JobEnd
+from pipeline.model import BatchState, Done, JobState, Reason, StageName
+
+_FORGET_AGAIN_S: Final = 600.0  # after what shouldn't have come in the way of forgetting a job
 
 
 class Halt(enum.StrEnum):
@@ -119,15 +123,54 @@ class SteeredScheduler(Scheduler):
         that runs again since then has another epoch."""
         super().admit([job for job in jobs if job.epoch > self._cancelled.get(job.id, -1)])
 
-    def retry(self, job: Job, now: float) -> bool:
-        """JOB, which has ended, runs again from its upload. What it published is gone from the library already. False
-        where it runs already."""
+    def retry(self, job: Job, result: str | None, now: float) -> bool:
+        """JOB, which has ended, runs again from its upload, and what it published as RESULT (relative to the library) goes.
+        False where it runs already."""
         if job.id in self.jobs:
             return False
         self._changes.resets.append(job.id)
+        if result:
+            self._changes.obsolete.append(result)
         self._changes.event(job.id, now, EventKind.RESET, detail="run again by the operator")
         job.upload = msgspec.structs.replace(job.upload, sha256="")  # an equal file may pass intake before it does
         job.epoch += 1
         job.failure = None
         self.admit([job])
         return True
+
+    # Forgetting
+
+    def forget(self, job: Job, now: float) -> bool:
+        """JOB, which has ended, is taken out of the library and its targets by store. False where it runs already."""
+        if job.id in self.jobs:
+            return False
+        job.forgets, job.failure, job.ended_extract = True, None, True
+        job.epoch += 1  # so that its attempts are no earlier one's namesakes
+        self.jobs[job.id] = job
+        self._changes.forgets.append(job.id)
+        batch = self._new_batch(job, 0, StageName.STORE)
+        self._changes.dirty[batch.id] = batch
+        self._dispatcher.refusals.append(batch)
+        return True
+
+    def _stored(self, batch: Batch, outcome: Done, now: float, busy_s: float) -> None:
+        if not batch.job.forgets:
+            super()._stored(batch, outcome, now, busy_s)
+            return
+        job = batch.job
+        self._forget(job)
+        self._changes.ends.append(JobEnd(job=job.id, state=JobState.FORGOTTEN, at=now, options=job.options))
+        self._changes.event(job.id, now, EventKind.FORGOTTEN, stage=StageName.STORE, seconds=busy_s)
+        self.ended.append(Ended(job, JobState.FORGOTTEN, None))
+
+    def _reject(self, batch: Batch, reason: Reason) -> None:
+        """A job that is being forgotten has ended before: whatever came in the way, it is tried again later."""
+        if not batch.job.forgets:
+            super()._reject(batch, reason)
+            return
+        batch.charges, batch.orphaned, batch.mark = 0, 0, b""
+        batch.state, batch.not_before = BatchState.QUEUED, self.clock + _FORGET_AGAIN_S
+        self._retries_at.append(batch.not_before)
+        self._changes.dirty[batch.id] = self._changes.judged[batch.id] = batch
+        if batch not in self._dispatcher.refusals:
+            self._dispatcher.refusals.append(batch)

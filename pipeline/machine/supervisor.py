@@ -329,7 +329,7 @@ class Supervisor:
         for name in changes.unlink:
             recovery.remove(self.config.paths.work / name)
         for path in changes.obsolete:
-            recovery.remove(self._library / path)
+            recovery.discard(self._library, path)
         if self._sweep_due:
             self._sweep_due = False
             self._sweep()
@@ -373,7 +373,7 @@ class Supervisor:
 
     def _relieve(self, space: disk.Space) -> None:
         """Nothing runs and nothing may: the job that holds most of the disk gives way, if that helps."""
-        jobs = self.scheduler.jobs.values()
+        jobs = [job for job in self.scheduler.jobs.values() if not job.forgets]
         relief = disk.relief(space, [(job, disk.held_by(self.config, job)) for job in jobs])
         if relief is None:
             return

@@ -48,6 +48,7 @@ class EventKind(enum.StrEnum):
     RESUBMITTED = "resubmitted"  # the same file was submitted again
     RESET = "reset"  # set back to its upload
     CANCELLED = "cancelled"  # taken back
+    FORGOTTEN = "forgotten"  # taken out of the library and its targets
 
 
 class Mark(msgspec.Struct, array_like=True, gc=False):
@@ -71,9 +72,9 @@ def decode_mark(data: bytes) -> Mark:
 
 
 class Job:
-    """A job that has begun and not ended."""
+    """A job that has begun and not ended, or one that has and is being forgotten."""
 
-    __slots__ = ("batches", "ended_extract", "epoch", "failure", "id", "options", "upload")
+    __slots__ = ("batches", "ended_extract", "epoch", "failure", "forgets", "id", "options", "upload")
 
     def __init__(self, id: int, upload: Upload, options: Options, epoch: int = 0) -> None:
         self.id = id
@@ -83,6 +84,12 @@ class Job:
         self.batches: dict[int, Batch] = {}  # its open batches by their row's id, staged ones among them
         self.ended_extract = False
         self.failure: Reason | None = None
+        self.forgets = False
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether store needs next to no room for what is left to do: the job is refused, or is being forgotten."""
+        return self.forgets or self.failure is not None
 
 
 class Batch:
@@ -217,6 +224,7 @@ class Changes:
         "ends",
         "events",
         "failures",
+        "forgets",
         "gone",
         "held",
         "judged",
@@ -232,6 +240,7 @@ class Changes:
         self.events: list[tuple[int, float, int, int | None, str, int, float, str]] = []
         self.digests: list[tuple[str, int, int]] = []  # sha256, size, job
         self.failures: list[tuple[int, Reason]] = []  # jobs that are refused but not yet ended
+        self.forgets: list[int] = []  # ended jobs that are being forgotten from now on
         self.held: list[tuple[int, int | None]] = []  # job, the job it waits for (None: waiting by itself again)
         self.resets: list[int] = []  # jobs set back to their upload
         self.deleted_jobs: list[int] = []  # rows merged into an earlier job
@@ -250,6 +259,7 @@ class Changes:
             or self.deleted_jobs
             or self.digests
             or self.failures
+            or self.forgets
             or self.unlink
             or self.obsolete
         )

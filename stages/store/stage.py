@@ -19,7 +19,7 @@ from stages.store import files, manifest
 from stages.store.incoming import Incoming, without_crashed
 from stages.store.names import job_folder
 from stages.store.syncer import Syncer
-from stages.store.targets import PublishedJob, TargetDown, TargetRefuses, chosen
+from stages.store.targets import ForgottenJob, PublishedJob, TargetDown, TargetRefuses, chosen
 from stages.store.tree import Builder
 
 INLINE_BYTES = 16 * 1024  # a longer list of tables goes by a file
@@ -53,9 +53,15 @@ class Store:
         self._durable: set[str] = set()  # the month folders whose own names are on disk for certain
 
     def run(self, task: Task, desk: Desk) -> Generator[Closed, None, Outcome]:
-        """Done, with the finding Published where TASK asks to publish; a Reject `changed`; a Retry where a target is down."""
+        """Done, with the finding Published where TASK asks to publish; a Reject `changed`; a Retry where a target is down.
+
+        A TASK that asks to forget its job takes out what was published of it.
+        """
         yield from ()
         try:
+            if task.forget:
+                self._forget(task, desk)
+                return Done()
             if not task.publish:
                 self._stage(task, desk)
                 return Done()
@@ -109,6 +115,24 @@ class Store:
             except TargetRefuses as error:
                 finding = _refused(finding, target.name, error)
         return finding
+
+    def _forget(self, task: Task, desk: Desk) -> None:
+        """Takes the job out of the targets, then of the library. Raises TargetDown."""
+        library = str(desk.library)
+        top = manifest.head(task, manifest.Counts())
+        home = _find_home(library, task, top)
+        for target in self._targets:
+            try:
+                target.forget(ForgottenJob(home.folder, task.job, top.upload))
+            except TargetDown as error:
+                raise TargetDown(f"{target.name} takes nothing now: {error}") from error
+            except TargetRefuses:
+                pass  # another library's job is there under this number: ours never was
+        incoming = Incoming(library, task.job)
+        if home.found is not None:
+            _take_back(f"{library}/{home.folder}", incoming)
+            files.sync(f"{library}/{home.folder.partition('/')[0]}")
+        incoming.remove()
 
     def _build(
         self, task: Task, desk: Desk, top: manifest.Head, incoming: Incoming

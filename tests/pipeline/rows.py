@@ -78,7 +78,8 @@ class Rows:
     def job(self, id: int) -> Job:
         row = self.jobs[id]
         job = Job(id, row.upload, row.options, row.epoch)
-        job.failure = row.reason
+        job.forgets = row.state is JobState.FORGETTING
+        job.failure = None if job.forgets else row.reason
         return job
 
     def open_batches(self) -> list[Batch]:
@@ -169,7 +170,10 @@ class Rows:
     def _end(self, changes: Changes) -> None:
         for end in changes.ends:
             row = self.jobs[end.job]
-            assert row.state in (JobState.WAITING, JobState.HELD), f"job {end.job} ends twice"
+            before = (JobState.FORGETTING,) if end.state is JobState.FORGOTTEN else (JobState.WAITING, JobState.HELD)
+            assert row.state in before, f"job {end.job} ends twice"
+            if end.state is JobState.FORGOTTEN:
+                row.upload = msgspec.structs.replace(row.upload, sha256="")
             row.state, row.reason, row.other, row.result_path = end.state, end.reason, end.duplicate_of, end.result_path
             row.options = msgspec.structs.replace(end.options, password=None)
             row.tables = end.tables
@@ -178,6 +182,10 @@ class Rows:
     def _rare(self, changes: Changes) -> None:
         for job, reason in changes.failures:
             self.jobs[job].reason = reason
+        for job in changes.forgets:
+            assert self.jobs[job].state not in (JobState.WAITING, JobState.HELD), "forgotten before its end"
+            self.jobs[job].state = JobState.FORGETTING
+            self.jobs[job].epoch += 1
         for job in changes.resets:
             self.batches = {id: row for id, row in self.batches.items() if row.job != job}
             row = self.jobs[job]

@@ -234,7 +234,7 @@ class FakeWorker:
 
     def _outcome(self, task: Task) -> Outcome:
         recipe = self._recipe(task)
-        if task.failure is None and recipe.refused_by is self.stage:
+        if task.failure is None and not task.forget and recipe.refused_by is self.stage:
             seqs = 1 + len(recipe.parts) if self.stage is not INTAKE else 1
             if task.seq == recipe.refused_seq % seqs:
                 return Reject(reason=BAD)
@@ -248,6 +248,13 @@ class FakeWorker:
         return self._store(task)
 
     def _store(self, task: Task) -> Outcome:
+        if task.forget:
+            if task.attempt == 1 and task.job % 3 == 0:
+                return Reject(reason=BAD)  # a bug of ours, say
+            assert task.publish and task.failure is None
+            self.mill.published.pop(task.job, None)
+            self.mill.incoming.pop(task.job, None)
+            return Done()
         parts = self.mill.incoming.setdefault(task.job, {})
         if task.failure is None:
             parts[task.seq] = task.payload
@@ -278,6 +285,7 @@ class Mill:
         self.halt = Halt.NONE
         self.cancelled: set[int] = set()
         self.run_again: set[int] = set()
+        self.forgotten: set[int] = set()
         self.workers: list[FakeWorker] = []
         self.start()
 
@@ -439,7 +447,7 @@ class Mill:
             if not new:
                 continue
             assert state.ready
-            refusals = all(state.in_hand[id].job.failure for id in new)  # these make room, whatever the disk
+            refusals = all(state.in_hand[id].job.is_leaving for id in new)  # these make room, whatever the disk
             assert state.name >= self.paused_before or refusals, "work handed out for which there's no disk"
             assert len(state.in_hand) <= state.window + (MAX_OPEN if state.readers else 0)
             if state.readers:  # all the others wait
@@ -463,7 +471,7 @@ class Mill:
         assert (row.stage, row.state, row.attempt) == (stage, BatchState.DISPATCHED, task.attempt)
         assert task.prefix not in self.prefixes, "two attempts of one name"
         self.prefixes.add(task.prefix)
-        if task.publish and task.failure is None:
+        if task.publish and task.failure is None and not task.forget:
             siblings = [other for other in self.rows.batches.values() if other.job == task.job]
             assert any(other.seq == 0 and other.stage is STORE for other in siblings), "published before extract's end"
             assert all(other is row or other.state is BatchState.STAGED for other in siblings)
@@ -486,8 +494,8 @@ class Mill:
         twice = [name for name in changes.unlink if self.unlinked[name] > 1 and name not in self.late]
         assert not twice
         for path in changes.obsolete:
-            if path.startswith(INCOMING):
-                self.incoming.pop(int(path.rpartition("/")[2]), None)
+            held = self.incoming if path.startswith(INCOMING) else self.published
+            held.pop(int(path.rpartition("/")[2]), None)
 
     def sweep(self) -> None:
         """What recovery.sweep does."""
@@ -521,11 +529,18 @@ class Mill:
         yield from (order.task for order in worker.inbox if isinstance(order, Dispatch))
 
     def retry(self, id: int) -> None:
-        self.published.pop(id, None)
         self.run_again.add(id)
         self.cancelled.discard(id)
-        assert self.scheduler.retry(self.rows.job(id), 2.0)
-        assert not self.scheduler.retry(self.rows.job(id), 2.0), "it runs already"
+        result = self.rows.jobs[id].result_path
+        assert self.scheduler.retry(self.rows.job(id), result, 2.0)
+        assert not self.scheduler.retry(self.rows.job(id), result, 2.0), "it runs already"
+        self.turn()
+
+    def forget(self, id: int) -> None:
+        self.forgotten.add(id)
+        self.cancelled.discard(id)
+        assert self.scheduler.forget(self.rows.job(id), 2.0)
+        assert not self.scheduler.forget(self.rows.job(id), 2.0), "it is being forgotten already"
         self.turn()
 
     # All of it, in order
@@ -568,7 +583,7 @@ class Mill:
         done: Counter[tuple[str, Options]] = Counter()
         for id, row in self.rows.jobs.items():
             assert (row.state is JobState.CANCELLED) == (id in self.cancelled), f"job {id} is {row.state}"
-            assert row.state in (JobState.DONE, JobState.FAILED, JobState.DUPLICATE, JobState.CANCELLED)
+            assert (row.state is JobState.FORGOTTEN) == (id in self.forgotten), f"job {id} is {row.state}"
             recipe = self.recipe_of(row.upload)
             if row.state is JobState.DONE:
                 done[row.upload.name, row.options] += 1
@@ -579,9 +594,10 @@ class Mill:
                 assert row.result_path or id in self.given_up, "refused, and its uploader finds no manifest"
             elif row.state is JobState.DUPLICATE:
                 assert row.other is not None
-                assert row.other in self.run_again or self.rows.jobs[row.other].state is JobState.DONE
+                assert row.other in self.run_again | self.forgotten or self.rows.jobs[row.other].state is JobState.DONE
                 assert id not in self.published
             else:
+                assert row.state in (JobState.CANCELLED, JobState.FORGOTTEN)
                 assert id not in self.published
                 assert id not in self.incoming
         assert all(count == 1 for count in done.values()), "equal files done twice"
@@ -681,7 +697,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def set_back(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(sorted(self.mill.scheduler.jobs)))
-        if self.mill.scheduler.jobs[job].failure is None:
+        if not self.mill.scheduler.jobs[job].is_leaving:
             self.mill.scheduler.set_back(self.mill.scheduler.jobs[job], 2.0, "no space")
             self.mill.turn()
 
@@ -699,6 +715,14 @@ class SchedulerMachine(RuleBasedStateMachine):
         ids = [id for id, row in self.mill.rows.jobs.items() if row.state in final and id not in told]
         if ids:
             self.mill.retry(data.draw(st.sampled_from(ids)))
+
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        final = (JobState.DONE, JobState.DONE, JobState.FAILED, JobState.DUPLICATE, JobState.CANCELLED)
+        told = {ended.job.id for ended in self.mill.scheduler.ended}
+        ids = [id for id, row in self.mill.rows.jobs.items() if row.state in final and id not in told]
+        if ids:
+            self.mill.forget(data.draw(st.sampled_from(ids)))
 
     @rule(halt=st.sampled_from(Halt))
     def hold(self, halt: Halt) -> None:
@@ -752,7 +776,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @invariant()
     def equal_files_go_one_at_a_time(self) -> None:
         if hasattr(self, "mill"):
-            jobs = self.mill.scheduler.jobs.values()
+            jobs = [job for job in self.mill.scheduler.jobs.values() if not job.forgets]
             begun = Counter((job.upload.sha256, job.options) for job in jobs if job.upload.sha256)
             assert all(count == 1 for count in begun.values())
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pipeline.config import Targets
-from stages.store.targets.protocol import PublishedJob, Target, TargetDown, TargetRefuses
+from stages.store.targets.protocol import ForgottenJob, PublishedJob, Target, TargetDown, TargetRefuses
 
-__all__ = ["PublishedJob", "Target", "TargetDown", "TargetRefuses", "chosen"]
+__all__ = ["ForgottenJob", "PublishedJob", "Target", "TargetDown", "TargetRefuses", "chosen"]
 
 
 def chosen(config: Targets) -> tuple[Target, ...]:

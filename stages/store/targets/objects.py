@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pipeline.config import Objects
 from stages.store import manifest
-from stages.store.targets.protocol import Progress, PublishedJob, TargetDown, TargetRefuses
+from stages.store.targets.protocol import ForgottenJob, Progress, PublishedJob, TargetDown, TargetRefuses
 
 _PIECE: Final = 8 * 1024 * 1024  # bytes of one part of an upload; S3 wants at least 5 MiB
 
@@ -39,17 +39,34 @@ class ObjectTarget:
             if theirs == ours:
                 return
             if theirs is not None:
-                _check_own(theirs, job)
+                _check_own(theirs, job.folder, job.manifest.job, job.manifest.upload.sha256)
                 store.rm_file(last)  # while it is being replaced, the job isn't there
             wanted = {f"{folder}/{path}" for path in _files(job.path)}
             for key in wanted - {last}:
                 _copy(store, job.path / key[len(folder) + 1 :], key, progress)
-            for key in set(store.find(folder)) - wanted:
+            for key in _keys(store, folder) - wanted:
                 store.rm_file(key)
             store.pipe_file(last, ours)
         except ImportError as error:
             raise TargetDown(f"{self._config.url} needs a package that isn't installed: {error}") from error
         except (OSError, RuntimeError, ValueError) as error:  # ValueError: no such protocol
+            self._made = None
+            raise TargetDown(f"{self._config.url}: {' '.join(str(error).split())[:300]}") from error
+
+    def forget(self, job: ForgottenJob) -> None:
+        """Takes the keys of JOB out, its manifest first. Raises TargetDown, TargetRefuses."""
+        try:
+            store, root = self._opened()
+            folder = f"{root}/{job.folder}"
+            theirs = _read(store, f"{folder}/{manifest.NAME}")
+            if theirs is not None:
+                _check_own(theirs, job.folder, job.job, job.upload.sha256)
+                store.rm_file(f"{folder}/{manifest.NAME}")
+            for key in _keys(store, folder):
+                store.rm_file(key)
+        except ImportError as error:
+            raise TargetDown(f"{self._config.url} needs a package that isn't installed: {error}") from error
+        except (OSError, RuntimeError, ValueError) as error:
             self._made = None
             raise TargetDown(f"{self._config.url}: {' '.join(str(error).split())[:300]}") from error
 
@@ -98,14 +115,23 @@ def _read(store: Any, key: str) -> bytes | None:
         return None
 
 
-def _check_own(theirs: bytes, job: PublishedJob) -> None:
+def _keys(store: Any, folder: str) -> set[str]:
+    """What lies below FOLDER."""
+    try:
+        return {key for key in store.find(folder) if key.startswith(f"{folder}/")}
+    except FileNotFoundError:
+        return set()
+
+
+def _check_own(theirs: bytes, folder: str, job: int, sha256: str) -> None:
+    """Raises TargetRefuses where THEIRS is no manifest of this JOB."""
     try:
         found = json.loads(theirs)
-        is_own = found["job"] == job.manifest.job and found["upload"]["sha256"] == job.manifest.upload.sha256
+        is_own = found["job"] == job and found["upload"]["sha256"] == sha256
     except (ValueError, KeyError, TypeError):
         is_own = False
     if not is_own:
-        raise TargetRefuses(f"{job.folder} is there already, and is another library's")
+        raise TargetRefuses(f"{folder} is there already, and is another library's")
 
 
 def _copy(store: Any, source: Path, key: str, progress: Progress) -> None:

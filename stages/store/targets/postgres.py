@@ -7,6 +7,7 @@ tables, so that whoever died, and wherever, the row says whether they are there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.config import Postgres
-from stages.store.manifest import TableEntry
+from stages.store.manifest import TableEntry, UploadEntry
 from stages.store.targets.arrow_fit import fit, fitted
-from stages.store.targets.protocol import Progress, PublishedJob, TargetDown, TargetRefuses
+from stages.store.targets.protocol import ForgottenJob, Progress, PublishedJob, TargetDown, TargetRefuses
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,18 +63,30 @@ class PostgresTarget:
 
     def deliver(self, job: PublishedJob, progress: Progress) -> None:
         """Loads JOB's tables. Raises TargetDown, TargetRefuses."""
+        _check_widths(job)
+        with self._working() as (connection, cursor):
+            if self._clear(cursor, job.manifest.job, job.manifest.upload, job.digest):
+                self._load(cursor, job, progress)
+                connection.commit()
+
+    def forget(self, job: ForgottenJob) -> None:
+        """Drops JOB's tables, all in one transaction. Raises TargetDown, TargetRefuses."""
+        with self._working() as (connection, cursor):
+            self._clear(cursor, job.job, job.upload, "")
+            connection.commit()
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[tuple[Connection, Cursor]]:
+        """A connection to the schema, which is prepared. Raises TargetDown, TargetRefuses."""
         from adbc_driver_manager import dbapi
 
-        _check_widths(job)
         try:
             with self._connect() as connection, connection.cursor() as cursor:
                 if not self._is_prepared:
                     self._prepare(cursor)
                     connection.commit()
                     self._is_prepared = True
-                if self._clear(cursor, job):
-                    self._load(cursor, job, progress)
-                    connection.commit()
+                yield connection, cursor
         except dbapi.Error as error:
             raise _explained(error) from error
 
@@ -92,25 +105,25 @@ class PostgresTarget:
             if statement.strip():
                 cursor.execute(statement)
 
-    def _clear(self, cursor: Cursor, job: PublishedJob) -> bool:
-        """Whether JOB is to be loaded. Drops what an earlier run of it left; refuses another library's job."""
-        manifest = job.manifest
+    def _clear(self, cursor: Cursor, job: int, upload: UploadEntry, digest: str) -> bool:
+        """Whether JOB isn't there with a manifest of this DIGEST. Drops what an earlier run of it left; refuses another
+        library's job."""
         cursor.execute(
             f"SELECT manifest, sha256 = $2 AND name = $3 FROM {self._schema}.stampmill_jobs WHERE job = $1",
-            (manifest.job, manifest.upload.sha256, manifest.upload.name),
+            (job, upload.sha256, _text(upload.name)),
         )
         rows = cursor.fetchall()
         if not rows:
             return True
-        digest, is_own = rows[0]
+        found, is_own = rows[0]
         if not is_own:
-            raise TargetRefuses(f"the schema {self._config.schema} already holds another library's job {manifest.job}")
-        if digest == job.digest:
+            raise TargetRefuses(f"the schema {self._config.schema} already holds another library's job {job}")
+        if found == digest:
             return False
-        cursor.execute(f"SELECT relation FROM {self._schema}.stampmill_tables WHERE job = $1", (manifest.job,))
+        cursor.execute(f"SELECT relation FROM {self._schema}.stampmill_tables WHERE job = $1", (job,))
         for (relation,) in cursor.fetchall():
             cursor.execute(f"DROP TABLE IF EXISTS {self._schema}.{_quoted(relation)}")
-        cursor.execute(f"DELETE FROM {self._schema}.stampmill_jobs WHERE job = $1", (manifest.job,))
+        cursor.execute(f"DELETE FROM {self._schema}.stampmill_jobs WHERE job = $1", (job,))
         return True
 
     def _load(self, cursor: Cursor, job: PublishedJob, progress: Progress) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from stages.store.manifest import Whole
+from stages.store.manifest import UploadEntry, Whole
 
 Progress = Callable[[int], None]  # told how many bytes, or about as many, were just delivered
 
@@ -23,6 +23,15 @@ class PublishedJob(NamedTuple):
     def path(self) -> Path:
         """The job's folder."""
         return self.library / self.folder
+
+
+class ForgottenJob(NamedTuple):
+    """A job that is to be taken out again: its folder relative to the library, its number, and its upload, by which it is
+    told from another library's job of that number."""
+
+    folder: str
+    job: int
+    upload: UploadEntry
 
 
 class TargetDown(Exception):
@@ -43,4 +52,8 @@ class Target(Protocol):
 
         A job that is there already in another state (it was run again) is replaced. Raises TargetDown, TargetRefuses.
         """
+        ...
+
+    def forget(self, job: ForgottenJob) -> None:
+        """Takes JOB out of there, if it is there; however often this is called. Raises TargetDown, TargetRefuses."""
         ...

@@ -286,6 +286,28 @@ def test_uploads_are_deleted_when_their_time_is_over_and_what_nobody_answered_is
     assert {job["name"] for job in host.await_jobs(2)} == {"a.csv", "b.csv"}
 
 
+def test_a_forgotten_job_is_gone_and_the_others_are_not(host: Host) -> None:
+    daemon = host.start()
+    host.await_word("READY=1")
+    for name in ("a", "b"):
+        path = host.folder / f"{name}.csv"
+        path.write_text(f"v\n{name}\n")
+        assert host.run("submit", "--wait", path).returncode == 0
+    assert host.run("forget", "1").returncode == ExitCode.USAGE, "nobody was asked, and nobody said --yes"
+    ended = host.run("forget", "1", "7", "--yes")
+    assert (ended.returncode, ended.stdout) == (ExitCode.FAILURE, "job 1: forgotten\n")
+    assert "There is no job 7" in ended.stderr
+    assert [path.name for path in (host.folder / "library").glob("20*/*")] == ["2-b"]
+    assert [path.name for path in (host.folder / "state" / "spool").glob("*/*")] == ["b.csv"]
+    states = {job["job"]: job["state"] for job in host.json("list")}
+    assert states == {1: "forgotten", 2: "done"}
+    assert host.run("retry", "1").returncode == ExitCode.FAILURE, "its upload is gone"
+    again = host.run("submit", "--wait", host.folder / "a.csv")
+    assert "job 3: done" in again.stdout, "nobody remembers that file"
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(WAIT_S) == 0
+
+
 def test_without_a_daemon(host: Host) -> None:
     ended = host.run("status")
     assert ended.returncode == ExitCode.UNREACHABLE

@@ -148,7 +148,7 @@ def contents(batches: list[Batch]) -> list[tuple[Any, ...]]:
     """Batches and their jobs, so that they compare."""
     return [
         (*batch.moved(), *batch.judged(), batch.seq, batch.job.id, batch.job.epoch, batch.job.upload,
-         batch.job.options, batch.job.failure, batch.job.ended_extract, sorted(batch.job.batches), batch.in_ledger)
+         batch.job.options, batch.job.failure, batch.job.forgets, batch.job.ended_extract, sorted(batch.job.batches), batch.in_ledger)
         for batch in batches
     ]  # fmt: skip
 
@@ -318,6 +318,29 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.commit(changes)
         self.batches = {id: batch for id, batch in self.batches.items() if id in self.rows.batches}
 
+    def _ended(self, *states: JobState) -> list[int]:
+        busy = {row.job for row in self.rows.batches.values()}
+        return [id for id, row in self.rows.jobs.items() if row.state in states and id not in busy]
+
+    @rule(data=st.data())
+    def begin_to_forget(self, data: st.DataObject) -> None:
+        ended = self._ended(JobState.DONE, JobState.FAILED, JobState.DUPLICATE)
+        if ended:
+            changes = self._changes()
+            changes.forgets.append(data.draw(st.sampled_from(ended)))
+            self._commit(changes)
+
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        leaving = self._ended(JobState.FORGETTING)
+        if leaving:
+            changes = self._changes()
+            job = data.draw(st.sampled_from(leaving))
+            wishes = self.rows.jobs[job].options
+            changes.ends.append(JobEnd(job=job, state=JobState.FORGOTTEN, at=8.5, options=wishes))
+            changes.event(job, 8.5, EventKind.FORGOTTEN)
+            self._commit(changes)
+
     @precondition(lambda self: self.rows.jobs)
     @rule(data=st.data())
     def reset(self, data: st.DataObject) -> None:
@@ -378,6 +401,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert [job.id for job in self.ledger.waiting(after=2, limit=99)] == [id for id in waiting if id > 2]
         jobs = self.rows.jobs
         states = [row.state for row in jobs.values()]
+        assert self.ledger.unfinished() == sum(state in (JobState.WAITING, JobState.FORGETTING) for state in states)
         assert self.ledger.counts() == {state: states.count(state) for state in set(states)}
         for path, wishes in itertools.product(("/in/a.csv", "/in/b.zip"), (Options(), Options(types="text"))):
             found = sorted(

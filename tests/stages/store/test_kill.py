@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 
 from pipeline.config import Targets
-from pipeline.model import Code, Published, Reason, Task
+from pipeline.model import Code, Done, Published, Reason, Task
 from stages.handover import MemberResult, Place, Results
 from stages.store import Store
 from tests.stages.store.bench import Bench, converted, finding_of, kept, tree
@@ -133,3 +135,38 @@ def disturbed(bench: Bench, tasks: list[Task], seen: list[dict[str, bytes | None
             assert visible(bench) in seen
             bench.stage = Store(Targets())
             bench.run(task)
+
+
+def done_job(bench: Bench) -> Task:
+    """What forgets a job that is published."""
+    task = small(bench)[0]
+    finding_of(bench.run(task))
+    return msgspec.structs.replace(task, payload=b"", epoch=1, forget=True)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_job_is_forgotten_at_once_and_for_good(tmp_path: Path, after: bool) -> None:
+    calm_bench = Bench(tmp_path / "calm")
+    task = done_job(calm_bench)
+    neighbour = calm_bench.library / "2026-02" / "99-neighbour"
+    neighbour.mkdir()
+    whole = visible(calm_bench)
+    with pytest.MonkeyPatch.context() as patch:
+        switch = Switch(patch, 0, False, Killed())
+        assert calm_bench.run(task) == Done()
+        count = switch.count
+    assert list(visible(calm_bench)) == ["2026-02/99-neighbour"], "the others stay"
+    assert len(whole) > 3
+    assert count > 8
+    for at in range(1, count + 1):
+        bench = Bench(tmp_path / f"{at}")
+        task = done_job(bench)
+        whole = visible(bench)
+        with pytest.MonkeyPatch.context() as patch:
+            Switch(patch, at, after, Killed())
+            with contextlib.suppress(Killed):
+                bench.run(task)
+        assert visible(bench) in (whole, {}), f"call {at} of {count}"
+        assert bench.run(task) == Done()
+        assert visible(bench) == {}
+        assert os.listdir(bench.library / ".incoming") == []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Line(Generic[T]):
@@ -69,3 +71,21 @@ def ahead(make: Callable[[], Iterable[T]]) -> Iterator[T]:
     finally:
         line.close()
         thread.join()
+
+
+def mapped(things: Iterator[T], work: Callable[[T], U], threads: int = 2) -> Iterator[U]:
+    """What WORK makes of each of THINGS, in their order; THREADS of them are worked on while one is waited for."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="mapped")
+    begun: deque[Future[U]] = deque()
+    try:
+        for thing in things:
+            begun.append(pool.submit(work, thing))
+            if len(begun) > threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        close = getattr(things, "close", None)
+        if close is not None:
+            close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 
 def portable(schema: Any, *, is_text_only: bool) -> Any:
     """SCHEMA with dictionaries unfolded and other types that some reader lacks made into ones that hold the same."""
@@ -14,10 +16,55 @@ def portable(schema: Any, *, is_text_only: bool) -> Any:
     return pa.schema(fields)
 
 
+def unfolded(column: Any, kind: Any) -> Any:
+    """COLUMN as KIND, its type in a portable schema. Raises ArrowException where a value has no place in that."""
+    import pyarrow as pa
+
+    if is_told_apart(column.type):
+        return pa.chunked_array([pa.array(list(map(_as_json, column.to_pylist())), pa.string())])
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+    return column.cast(kind)
+
+
+def is_told_apart(kind: Any) -> bool:
+    """Whether KIND has something in it that the engines don't take: its values are written as JSON, one by one."""
+    import pyarrow as pa
+
+    types = pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        return is_told_apart(kind.storage_type)
+    if types.is_union(kind) or types.is_interval(kind):
+        return True
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return types.is_nested(kind.value_type) or is_told_apart(kind.value_type)
+    if types.is_struct(kind):
+        names = [field.name for field in kind]
+        return len(set(names)) < len(names) or not names or any(is_told_apart(field.type) for field in kind)
+    if types.is_map(kind):
+        return is_told_apart(kind.key_type) or is_told_apart(kind.item_type)
+    return types.is_nested(kind) and is_told_apart(kind.value_type)
+
+
+def _as_json(value: Any) -> str | None:
+    return None if value is None else _encoder.encode(value).decode()
+
+
+def _odd(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_odd, decimal_format="number")
+
+
 def _plain(kind: Any) -> Any:
     import pyarrow as pa
 
     types = pa.types
+    if is_told_apart(kind):
+        return pa.string()
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain(kind.storage_type)
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return _plain(kind.value_type)
     if types.is_nested(kind):
@@ -34,7 +81,7 @@ _SCALARS: tuple[tuple[Callable[[Any, Any], bool], Callable[[Any, Any], Any]], ..
     (lambda types, kind: types.is_timestamp(kind) and kind.unit == "s", lambda pa, kind: pa.timestamp("ms", kind.tz)),
     (lambda types, kind: types.is_time32(kind) and kind.unit == "s", lambda pa, kind: pa.time32("ms")),
     (lambda types, kind: types.is_duration(kind), lambda pa, kind: pa.int64()),
-    (lambda types, kind: types.is_decimal256(kind) or types.is_interval(kind), lambda pa, kind: pa.string()),
+    (lambda types, kind: types.is_decimal256(kind), lambda pa, kind: pa.string()),
     (lambda types, kind: types.is_date64(kind), lambda pa, kind: pa.date32()),
 )
 
@@ -47,8 +94,6 @@ def _nested(kind: Any) -> Any:
         return pa.struct([pa.field(field.name, _plain(field.type)) for field in kind])
     if types.is_map(kind):
         return pa.list_(pa.struct([("key", _plain(kind.key_type)), ("value", _plain(kind.item_type))]))
-    if types.is_union(kind):
-        return kind
     return pa.list_(_plain(kind.value_type))
 
 

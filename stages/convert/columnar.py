@@ -10,12 +10,19 @@ import polars as pl
 
 from pipeline.model import Column
 from stages.convert import reasons
-from stages.convert.arrow_types import portable, sql_type
+from stages.convert.arrow_types import portable, sql_type, unfolded
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.header import unique_names
 from stages.convert.source import RawFile, Source
 
-_MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow", b"ORC": "orc", b"Obj\x01": "avro", b"FEA1": "feather"}
+_MAGIC = {
+    b"PAR1": "parquet",
+    b"PARE": "encrypted",
+    b"ARROW1": "arrow",
+    b"ORC": "orc",
+    b"Obj\x01": "avro",
+    b"FEA1": "feather",
+}
 _SUFFIXES = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -60,6 +67,8 @@ class Columnar:
         ) as error:
             if isinstance(error, OSError) and error.errno:
                 raise
+            if "crypt" in str(error):  # in the words of Parquet's library
+                raise Refused(reasons.encrypted()) from error
             raise Refused(reasons.corrupt(f"it can't be read as {kind} ({_short(error)})")) from error
 
 
@@ -117,28 +126,36 @@ def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench)
 
     if len(schema) > bench.limits.max_columns:
         raise Refused(reasons.too_many_columns(len(schema), bench.limits.max_columns))
+    if not len(schema):
+        raise Refused(reasons.no_records(f"its table has {counted:,} rows and no column"))
     target = portable(schema, is_text_only=bench.is_text_only)
     names = unique_names(schema.names)
     sheet = bench.sheet()
     done = 0
     for batch in batches():
         batch.validate(full=True)  # the engine trusts offsets and texts, and a damaged file would end this process
-        table = pa.Table.from_batches([batch]).cast(target)
-        sheet.write(pl.DataFrame(pl.from_arrow(table.rename_columns(list(names)))))
+        columns = zip(pa.Table.from_batches([batch]).columns, target, strict=True)
+        table = pa.Table.from_arrays([unfolded(column, field.type) for column, field in columns], list(names))
+        sheet.write(pl.DataFrame(pl.from_arrow(table)))
         done += batch.num_rows
     if not done:
         sheet.write(pl.DataFrame(pl.from_arrow(target.empty_table().rename_columns(list(names)))))
     if done != counted:
         raise ValueError(f"it says that it has {counted:,} rows, and {done:,} are found")
-    sheet.facts = {"format": kind}
-    columns = [Column(name=name, type=sql_type(field.type)) for name, field in zip(names, target, strict=True)]
-    sheet.finish(counted, columns)
+    units = {name: f.type.unit for name, f in zip(names, schema, strict=True) if pa.types.is_duration(f.type)}
+    sheet.facts = {"format": kind, **({"durations_in": units} if units else {})}
+    made = [Column(name=name, type=sql_type(field.type)) for name, field in zip(names, target, strict=True)]
+    sheet.finish(counted, made)
 
 
 def _read_avro(source: Source, bench: Bench) -> None:
     from stages.convert.avro import read_avro
 
     read_avro(io.BufferedReader(RawFile(source), 1 << 20), bench)
+
+
+def _refuse_encrypted(source: Source, bench: Bench) -> None:
+    raise Refused(reasons.encrypted())
 
 
 _OPENERS: dict[str, Callable[[Source, Bench], None]] = {
@@ -148,4 +165,5 @@ _OPENERS: dict[str, Callable[[Source, Bench], None]] = {
     "stream": _read_stream,
     "orc": _read_orc,
     "avro": _read_avro,
+    "encrypted": _refuse_encrypted,
 }

@@ -115,10 +115,12 @@ def _first_irregular(array: Bytes, quotes: Bits, inside: Bits, ends: Bits, delim
     closes = quotes & ~inside
     may_open = after(borders | closes)
     may_open[0] |= _ONE
-    may_close = before(borders | opens | _line_ends(array))
+    may_close = before(borders | opens)
     size = array.size
     may_close[(size - 1) >> 6] |= _ONE << np.uint64((size - 1) & 63)
     bad = (opens & ~may_open) | (closes & ~may_close)
+    if bad.any():
+        bad &= ~(closes & before(_line_ends(array)))
     words = np.flatnonzero(bad)
     if not words.size:
         return -1

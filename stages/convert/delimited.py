@@ -150,7 +150,7 @@ def _read(plan: Plan, source: Source, bench: Bench) -> None:
             skip = 0
 
     is_large = source.length > 2 * CHUNK
-    table = TextTable(plan.layout, sheet, (lambda: ahead(blocks)) if is_large else blocks, bench)
+    table = TextTable(plan.layout, sheet, (lambda: ahead(blocks)) if is_large else blocks, bench, is_large=is_large)
     columns, totals = table.scan()
     sheet.facts = {**plan.facts, "blank_lines": totals.blank, "null_words": table.null_words()}
     sheet.finish(totals.read, columns)

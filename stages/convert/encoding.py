@@ -15,6 +15,8 @@ from stages.convert.source import Source
 
 HEAD = 256 * 1024
 LONGEST_LINE = 128 * 1024 * 1024
+_TAIL = 32 * 1024  # bytes at a chunk's end in which a line mostly ends
+_MUCH = 256 * 1024  # bytes that stay in the cache
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -183,24 +185,45 @@ def _raw_line_ends(raw: bytes, mark: bytes) -> npt.NDArray[np.int64]:
 def chunks(source: Source, encoding: Encoding, size: int, line_end: bytes = b"\n") -> Iterator[Chunk]:
     """SOURCE in chunks of about SIZE raw bytes, cut after a LINE_END. At least one chunk, even if empty.
     Raises Misjudged and LineTooLong."""
-    at, line, rest = encoding.bom, 1, b""
+    at, line = encoding.bom, 1
+    mark = line_end.decode().encode(encoding.codec)
     while True:
-        read = source.read(at + len(rest), size)
-        raw = rest + read
-        is_last = at + len(raw) >= source.length or not read
-        cut = len(raw) if is_last else _last_line_end(raw, line_end.decode().encode(encoding.codec))
-        if cut or is_last:
-            whole = raw[:cut] if cut < len(raw) else raw
-            _check_guess(whole, encoding)
-            text = to_utf8(whole, encoding.codec)
-            strays = 0 if encoding.codec == "utf-8" and text is whole else _stray_lines(whole, encoding.codec)
-            yield Chunk(text, whole, at, line, is_last, encoding.codec, line_end, strays)
-            line += text.count(line_end)
-        elif len(raw) > LONGEST_LINE:
-            raise LineTooLong
+        wanted = _whole_lines(source, at, size, mark)
+        raw = source.read(at, wanted)
+        is_last = at + len(raw) >= source.length or len(raw) < wanted
+        _check_guess(raw, encoding)
+        text = to_utf8(raw, encoding.codec)
+        strays = 0 if encoding.codec == "utf-8" and text is raw else stray_lines(raw, encoding.codec)
+        yield Chunk(text, raw, at, line, is_last, encoding.codec, line_end, strays)
         if is_last:
             return
-        at, rest = at + cut, raw[cut:]
+        line += count(text, line_end)
+        at += len(raw)
+
+
+def _whole_lines(source: Source, at: int, size: int, mark: bytes) -> int:
+    """How many bytes from AT on, SIZE or fewer, hold whole lines that end in MARK; more where a line is longer. So they
+    can be read in one piece, and none is copied. Raises LineTooLong."""
+    step = size
+    while at + size < source.length:
+        for back in (_TAIL, step):
+            start = max(0, size - back) // len(mark) * len(mark)
+            end = _last_line_end(source.read(at + start, size - start), mark)
+            if end:
+                return start + end
+        if size > LONGEST_LINE:
+            raise LineTooLong
+        size += step
+    return max(0, source.length - at)
+
+
+def count(text: bytes, mark: bytes) -> int:
+    """How often MARK is in TEXT."""
+    if len(mark) > 1:
+        return text.count(mark)
+    array = np.frombuffer(text, np.uint8)  # some times as fast
+    strips = (array[start : start + _MUCH] for start in range(0, array.size, _MUCH))
+    return sum(int(np.count_nonzero(strip == mark[0])) for strip in strips)
 
 
 def _last_line_end(raw: bytes, mark: bytes) -> int:
@@ -229,9 +252,6 @@ def is_utf8(raw: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-_MUCH = 256 * 1024
 
 
 def _is_much_utf8(raw: bytes) -> bool:
@@ -264,8 +284,10 @@ def _stray(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("stampmill.stray", _stray)
 
 
-def _stray_lines(raw: bytes, codec: str) -> int:
+def stray_lines(raw: bytes, codec: str) -> int:
     """How many lines of RAW hold bytes that have no meaning in CODEC."""
+    if codec == "utf-8" and is_utf8(raw):
+        return 0
     try:
         raw.decode(codec)
     except UnicodeDecodeError:

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pipeline.model import Reason
 from stages.convert import encoding, json_split, reasons
 from stages.convert.encoding import Encoding
 from stages.convert.family import Bench, Head, Refused
-from stages.convert.json_rows import NOT_JSON, Blocks, RowBlock, RowTable, checked, decode
+from stages.convert.json_rows import (
+    NOT_JSON,
+    Blocks,
+    RowBlock,
+    RowTable,
+    checked,
+    decode_all,
+    distinct,
+)
+from stages.convert.shapes import exact_number
 from stages.convert.source import Source
 
 WHOLE = 16 * 1024 * 1024  # bytes of a document that is taken as a whole
 _SMALL = 4 * 1024 * 1024  # bytes of a value that is taken as it is into a large document's own row
 _ROWS = 20_000  # values in a block
+_encode = msgspec.json.encode
 _SUFFIXES = (".json", ".geojson", ".topojson", ".jsonc", ".json5")
 
 
@@ -49,7 +62,11 @@ class JsonDocument:
 def _read(source: Source, found: Encoding, bench: Bench) -> None:
     facts = {"encoding": found.codec}
     if source.length <= WHOLE:
-        _read_text(encoding.to_utf8(source.read(found.bom, source.length), found.codec), facts, bench)
+        raw = source.read(found.bom, source.length)
+        strays = encoding.stray_lines(raw, found.codec)
+        if strays:
+            bench.notes.append(f"{strays:,} lines have bytes that mean nothing in {found.codec}, read as another would")
+        _read_text(encoding.to_utf8(raw, found.codec), facts, bench)
     elif found.codec == "utf-8":
         _Large(source, found, facts, bench).read()
     else:
@@ -80,7 +97,7 @@ def _read_text(text: bytes, facts: dict[str, Any], bench: Bench) -> None:
     try:
         value = _value(text)
     except NOT_JSON as error:
-        raise Refused(_broken(str(error))) from error
+        raise Refused(_broken(error)) from error
     bench.progress(len(text))
     for title, rows in lists_in(value):
         _table(rows, title, facts, bench)
@@ -89,13 +106,13 @@ def _read_text(text: bytes, facts: dict[str, Any], bench: Bench) -> None:
 
 
 def _value(text: bytes) -> Any:
-    """The value of TEXT; comments and commas before a closing bracket are forgiven, and so are several values."""
+    """The value of TEXT; comments and commas before a closing bracket are forgiven, and several values."""
     try:
-        return decode(text)
+        return decode_all(text)
     except NOT_JSON as first:
         plain = _UNCOMMENTED.sub(_keep_strings, text)
         if plain != text:
-            return decode(plain)
+            return decode_all(plain)
         several = _several(text)
         if len(several) < 2:
             raise first
@@ -110,15 +127,31 @@ def _keep_strings(match: re.Match[bytes]) -> bytes:
 
 
 def _several(text: bytes) -> list[Any]:
-    """The values of TEXT, one after another with blanks between them; none where it isn't that."""
-    starts = [0, *(match.end() - 1 for match in re.finditer(rb"(?<=[\]}])\s*\n\s*[\[{]", text))]
+    """The objects or lists of TEXT, one after another with at most blanks between them (and record separators, RFC 7464);
+    none where it isn't that."""
+    plain, at = text.decode().replace("\x1e", " ").strip(), 0
+    decoder = json.JSONDecoder(parse_float=exact_number, object_pairs_hook=distinct)
+    found = []
     try:
-        return [decode(text[start:stop]) for start, stop in zip(starts, [*starts[1:], len(text)], strict=True)]
+        while at < len(plain):
+            if plain[at] not in "[{":
+                return []
+            value, at = decoder.raw_decode(plain, at)
+            found.append(value)
+            at = _BLANKS.match(plain, at).end()  # type: ignore[union-attr] # it matches nothing too
+        checked([_encode(value) for value in found])
     except NOT_JSON:
         return []
+    return found
 
 
-def _broken(detail: str) -> Reason:
+_BLANKS = re.compile(r"\s*")
+
+
+def _broken(error: Exception) -> Reason:
+    detail = str(error)
+    if isinstance(error, RecursionError):
+        return _TOO_DEEP
     if "truncated" in detail:
         return _CUT_OFF
     return reasons.corrupt(f"it isn't valid JSON ({detail.removeprefix('JSON is malformed: ')})")
@@ -180,6 +213,8 @@ class _Large:
             raise Refused(_CUT_OFF) from error
         except json_split.ElementTooLarge as error:
             raise Refused(_TOO_LARGE) from error
+        except RecursionError as error:
+            raise Refused(_TOO_DEEP) from error
         except (json_split.NotAList, *NOT_JSON) as error:
             raise Refused(reasons.corrupt(f"it isn't valid JSON, or no list of objects ({error})")) from error
         if self._row:
@@ -206,7 +241,7 @@ class _Large:
         if value.end - start > _SMALL:
             self._take(name, start, value.end)
             return
-        found = decode(self._source.read(start, value.end - start))
+        found = decode_all(self._source.read(start, value.end - start))
         if _is_records(found):
             self._add(name, lambda: iter([RowBlock(values=found)]))
         else:
@@ -221,5 +256,6 @@ class _Large:
             self._bench.progress(at)
 
 
+_TOO_DEEP = reasons.too_deep("its values are nested in each other more than some hundred times")
 _CUT_OFF = reasons.truncated("its JSON is cut off before the last bracket is closed")
 _TOO_LARGE = reasons.too_large("a single value in it has more than 64 MB", "Split it into smaller records.")

@@ -70,7 +70,9 @@ def _is_object(line: bytes) -> bool:
 
 def _blocks(source: Source, found: Encoding, bench: Bench) -> Iterator[RowBlock]:
     for chunk in encoding.chunks(source, found, CHUNK):
-        yield _block(chunk)
+        block = _block(chunk)
+        block.repaired = chunk.strays
+        yield block
         bench.progress(chunk.at + len(chunk.raw))
 
 
@@ -92,7 +94,9 @@ def _block(chunk: Chunk) -> RowBlock:
     texts, tokens = Texts(text, bounds), count_tokens(text)
 
     def proof() -> RowBlock:
-        return _validated(chunk, texts, tokens, lines, len(blanks))
+        block = _validated(chunk, texts, tokens, lines, len(blanks))
+        block.repaired = chunk.strays
+        return block
 
     return RowBlock(texts=texts, tokens=tokens, proof=proof, blank=len(blanks))
 

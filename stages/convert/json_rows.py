@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,15 +16,59 @@ from stages.convert.account import RejectedRecord
 from stages.convert.family import Bench, Refused
 from stages.convert.header import unique_names
 from stages.convert.json_engine import Columns, Texts, engine
-from stages.convert.json_marks import Tokens
+from stages.convert.json_marks import Tokens, count_tokens
 from stages.convert.shapes import NOTHING, Shape, column, exact_number, shape_of, sql
 from stages.handover import TablePart
 
 PASSES = 8
+_LONG_INTEGER = 4_000  # digits
+_NESTED = (dict, list)
 _SAMPLE = 500  # values from which a block's shape is guessed
 decode = msgspec.json.Decoder(float_hook=exact_number).decode
 _valid = msgspec.json.Decoder(msgspec.Raw)
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+
+
+def decode_all(text: bytes) -> Any:
+    """The value of TEXT. Of keys that an object has twice the later ones get names of their own: `a`, `a_2`; and integers
+    of thousands of digits are text. Raises one of NOT_JSON."""
+    try:
+        value = decode(text)
+    except msgspec.ValidationError:  # an integer that Python rather doesn't read
+        return _decode_slowly(text)
+    return value if keys_in(value) == count_tokens(text).colons else _decode_slowly(text)
+
+
+def _decode_slowly(text: bytes) -> Any:
+    return json.loads(text, parse_float=exact_number, parse_int=_exact_integer, object_pairs_hook=distinct)
+
+
+def _exact_integer(text: str) -> int | str:
+    return int(text) if len(text) < _LONG_INTEGER else text
+
+
+def distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """PAIRS as an object that has all of them."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        name, copy = key, 2
+        while name in found:
+            name, copy = f"{key}_{copy}", copy + 1
+        found[name] = value
+    return found
+
+
+def keys_in(value: Any) -> int:
+    """How many keys all objects in VALUE have."""
+    count, waiting = 0, [value]
+    while waiting:
+        found = waiting.pop()
+        if type(found) is dict:
+            count += len(found)
+            waiting.extend(item for item in found.values() if type(item) in _NESTED)
+        elif type(found) is list:
+            waiting.extend(item for item in found if type(item) in _NESTED)
+    return count
 
 
 class RowBlock(msgspec.Struct):
@@ -141,7 +186,7 @@ class RowTable:
     def _by_value(self, block: RowBlock) -> pl.DataFrame:
         values = block.values
         if block.texts is not None:
-            values = [decode(block.texts[index]) for index in range(block.texts.count)]
+            values = _values(block.texts, block.tokens if not block.rejects else None)
         return self._build(self._learn(values), len(values))
 
     def _learn(self, values: Sequence[Any]) -> dict[str, list[Any]]:
@@ -171,6 +216,18 @@ class RowTable:
                 for name, (key, shape) in zip(names, self._shapes.items(), strict=True)
             ]
         )
+
+
+def _values(texts: Texts, tokens: Tokens | None) -> list[Any]:
+    """The values of TEXTS, whose TOKENS may be known, with all of their keys."""
+    every = range(texts.count)
+    try:
+        values = [decode(texts[index]) for index in every]
+    except msgspec.ValidationError:
+        return [decode_all(texts[index]) for index in every]
+    if keys_in(values) == (tokens or count_tokens(texts.data)).colons:
+        return values
+    return [decode_all(texts[index]) for index in every]
 
 
 def _framed(columns: Columns) -> pl.DataFrame:

@@ -82,6 +82,15 @@ def too_large(what: str, next_step: str) -> Reason:
     return Reason(code=Code.TOO_LARGE, text=f"The file can't be taken: {what}.", next_step=next_step)
 
 
+def too_deep(what: str) -> Reason:
+    """Nested deeper than anything that reads it goes: WHAT is."""
+    return Reason(
+        code=Code.TOO_DEEP,
+        text=f"This can't be read: {what}.",
+        next_step="Export it flatter and send it again; its bytes are kept as they came.",
+    )
+
+
 def unsupported(what: str, next_step: str) -> Reason:
     """A format or feature that isn't read."""
     return Reason(code=Code.UNSUPPORTED, text=f"This can't be read: {what}.", next_step=next_step)
@@ -111,4 +120,13 @@ def unreadable(detail: str) -> Reason:
         code=Code.UNREADABLE,
         text=f"The file could not be read: {detail}.",
         next_step="Try again later; if it stays, tell whoever runs this service.",
+    )
+
+
+def internal() -> Reason:
+    """A bug of ours or of an engine, which says nothing about the file."""
+    return Reason(
+        code=Code.INTERNAL,
+        text="Reading this file met a bug of stampmill's, so it was left out.",
+        next_step="Tell whoever runs this service, whose log says more; its bytes are kept as they came.",
     )

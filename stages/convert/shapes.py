@@ -13,8 +13,10 @@ from stages.convert.columns import fit, typed
 from stages.convert.kinds import DECIMAL_DIGITS, INT64, NULL, TEXT, Kind, decimal, join, settle, sql_type
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_LEAST_NORMAL = 2.3e-308  # doubles below hold fewer digits
 TIMES = ("date", "timestamp", "timestamptz")
-_STRING = Kind("string")  # text that was never anything else: its empty value isn't NULL
+MOST_FIELDS = 256  # of a nested object; one with more is rather a mapping, and stays JSON
+MOST_DEEP = 24  # levels of lists and objects in a column; what is nested deeper stays JSON
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -30,19 +32,20 @@ NOTHING = Shape(NULL)
 MIXED = Shape(Kind("json"))
 
 
-def shape_of(values: Sequence[Any], known: Shape = NOTHING, *, is_top: bool = False) -> Shape:
-    """The shape that holds KNOWN and all VALUES. Dates in strings are looked for at the top level only."""
-    if known == MIXED:
-        return known
+def shape_of(values: Sequence[Any], known: Shape = NOTHING, *, is_top: bool = False, deep: int = 0) -> Shape:
+    """The shape that holds KNOWN and all VALUES, DEEP levels below a column. Dates in strings are looked for at the top
+    level only."""
     types = set(map(type, values)) - {type(None)}
-    if not types:
+    if known == MIXED or not types:
         return known
+    if deep == MOST_DEEP and types & {dict, list}:
+        return MIXED
     if types == {dict}:
-        return join_shapes(known, _struct(values, known))
+        return join_shapes(known, _struct(values, known, deep))
     if types == {list}:
         inner = known.items if known.items is not None else NOTHING
         flat = [item for value in values if value is not None for item in value]
-        return join_shapes(known, Shape(Kind("list"), items=shape_of(flat, inner)))
+        return join_shapes(known, Shape(Kind("list"), items=shape_of(flat, inner, deep=deep + 1)))
     if types == {str}:
         return join_shapes(known, Shape(_text_kind(values, known) if is_top else TEXT))
     if types == {bool}:
@@ -52,13 +55,18 @@ def shape_of(values: Sequence[Any], known: Shape = NOTHING, *, is_top: bool = Fa
     return MIXED
 
 
-def _struct(values: Sequence[Any], known: Shape) -> Shape:
+def _struct(values: Sequence[Any], known: Shape, deep: int) -> Shape:
     before = dict(known.fields)
     names: dict[str, None] = dict.fromkeys(before)
     present = [value for value in values if value is not None]
     for value in present:
         names.update(dict.fromkeys(value))
-    fields = {name: shape_of([value.get(name) for value in present], before.get(name, NOTHING)) for name in names}
+    if len(names) > MOST_FIELDS:
+        return MIXED
+    fields = {
+        name: shape_of([value.get(name) for value in present], before.get(name, NOTHING), deep=deep + 1)
+        for name in names
+    }
     return Shape(Kind("struct"), fields=tuple(fields.items()))
 
 
@@ -103,6 +111,8 @@ def join_shapes(one: Shape, other: Shape) -> Shape:
     names = {one.kind.name, other.kind.name}
     if names == {"struct"}:
         before, after = dict(one.fields), dict(other.fields)
+        if len({**before, **after}) > MOST_FIELDS:
+            return MIXED
         fields = {
             name: join_shapes(before.get(name, NOTHING), after.get(name, NOTHING)) for name in {**before, **after}
         }
@@ -194,14 +204,16 @@ def exact_number(text: str) -> float | Decimal | str:
     """A JSON number with a point or exponent: a double where that is exact, else a decimal, or the text where its
     exponent is beyond that too."""
     number = float(text)
-    digits = len(text.lower().partition("e")[0].replace(".", "").lstrip("-0"))
-    if digits <= 15 and abs(number) != float("inf"):
+    mantissa = text.lower().partition("e")[0]
+    digits = len(mantissa.replace(".", "").lstrip("-0"))
+    is_kept = abs(number) != float("inf") and (number != 0 or not mantissa.strip("-0."))
+    if (digits <= 15 and is_kept and abs(number) >= _LEAST_NORMAL) or (number == 0 and is_kept):
         return number
     try:
         written = Decimal(text)
     except InvalidOperation:
         return text
-    return number if abs(number) != float("inf") and Decimal(repr(number)) == written else written
+    return number if is_kept and Decimal(repr(number)) == written else written
 
 
 __all__ = ["MIXED", "NOTHING", "Shape", "column", "exact_number", "join_shapes", "shape_of", "sql"]

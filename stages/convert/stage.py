@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from collections.abc import Callable, Generator, Sequence
 from pathlib import PurePosixPath
 
@@ -24,6 +25,7 @@ HEAD = 64 * 1024
 _MUCH = 32 * 1024 * 1024  # bytes of a batch after which the worker may hold more than it needs
 _GROUP_FILES = 16  # of one header that become one table; fewer are tables of their own, by their own names
 _GROUP_FILES_OF_MANY = 2  # where the job has several batches, so that the rest of a large group joins it
+_log = logging.getLogger(__name__)
 
 
 class Convert:
@@ -62,6 +64,13 @@ def _give_back() -> None:
         trim(0)
 
 
+def _is_bug(error: BaseException) -> bool:
+    """Whether ERROR says more about one file, and what reads it, than about the machine: then the others go on."""
+    if isinstance(error, Exception):
+        return not isinstance(error, MemoryError) and not (isinstance(error, OSError) and error.errno)
+    return type(error).__name__ == "PanicException"  # an engine's own, which is no Exception
+
+
 class _Batch:
     """One batch at work."""
 
@@ -90,9 +99,12 @@ class _Batch:
             bench = self._bench("", lambda _done: None)
             try:
                 self._grouped.update(member.number for member in read_group(group, bench))
-            except BaseException:
+            except BaseException as error:
                 bench.clear()
-                raise
+                if not _is_bug(error):
+                    raise
+                _log.exception("files of one header can't be read together, and are read one by one")
+                continue
             self._tables.extend(bench.tables)
 
     def take(self, member: Member) -> None:
@@ -122,9 +134,13 @@ class _Batch:
             bench.clear()
             self._add(member, "rejected", reason=refusal.reason, notes=tuple(bench.notes))
             return
-        except BaseException:
+        except BaseException as error:
             bench.clear()  # its threads would wait forever
-            raise
+            if not _is_bug(error):
+                raise
+            _log.exception("a bug met by %s, which is left out", member.path)
+            self._add(member, "rejected", reason=reasons.internal(), notes=tuple(bench.notes))
+            return
         self._tables.extend(bench.tables)
         self._add(member, "converted" if bench.tables else "kept", notes=tuple(bench.notes))
 

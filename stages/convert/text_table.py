@@ -6,15 +6,17 @@ read again with the types that hold all of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from functools import lru_cache
 
 import msgspec
 import polars as pl
 
 from pipeline.model import Column
+from stages.convert.ahead import mapped
 from stages.convert.blocks import Block
-from stages.convert.columns import typed
+from stages.convert.columns import Typed, typed
 from stages.convert.family import Bench
 from stages.convert.kinds import NULL, TEXT, Kind, pinned_kind, settle, sql_type
 from stages.convert.records import Dialect, read_record
@@ -50,14 +52,24 @@ class Totals(msgspec.Struct):
     blank: int = 0
 
 
-class TextTable:
-    """A table being made of the blocks that BLOCKS gives, anew for each scan."""
+class _Parsed(msgspec.Struct):
+    """A block, its fields as text, and typed by the kinds that were known when that began."""
 
-    def __init__(self, layout: Layout, sheet: Sheet, blocks: Blocks, bench: Bench) -> None:
+    block: Block
+    frame: pl.DataFrame
+    before: list[Kind]
+    typed: Typed
+
+
+class TextTable:
+    """A table being made of the blocks that BLOCKS gives, anew for each scan; of many, some are worked on at once."""
+
+    def __init__(self, layout: Layout, sheet: Sheet, blocks: Blocks, bench: Bench, *, is_large: bool = False) -> None:
         self._layout = layout
         self._sheet = sheet
         self._blocks = blocks
         self._progress = bench.progress
+        self._is_large = is_large
         self._kinds = _first_kinds(layout, bench)
         self._has_files = False
 
@@ -94,28 +106,42 @@ class TextTable:
         written: list[Kind] | None = None
         totals = Totals()
         is_writing = True
-        for unproven in self._blocks():
-            block, frame = self._parsed(unproven)
-            totals.read += block.read
-            totals.blank += block.blank
-            self._sheet.repaired += block.repaired
-            if unproven.done:
-                self._progress(unproven.done)
-            for reject in block.rejects:
-                self._sheet.reject(reject)
-            if not block.rows:
-                continue
-            frame = self._typed(block, frame)
-            now = self._settled()
-            written = written or now
-            is_writing = is_writing and written == now
-            if is_writing:
-                self._sheet.write(frame)
+        with closing(self._in_order()) as found:
+            for parsed in found:
+                self._account(parsed.block, totals)
+                if not parsed.block.rows:
+                    continue
+                frame = self._typed(parsed)
+                now = self._settled()
+                written = written or now
+                is_writing = is_writing and written == now
+                if is_writing:
+                    self._sheet.write(frame)
         if written is None:
             written = self._settled()
-            nothing = Block(b"", 0, 0)
-            self._sheet.write(self._typed(nothing, parse(nothing, self._layout)))
+            self._sheet.write(self._typed(self._parse(Block(b"", 0, 0))))
         return written, totals
+
+    def _in_order(self) -> Generator[_Parsed, None, None]:
+        """The blocks, parsed and typed as far as can be told without those before them."""
+        if self._is_large:
+            yield from mapped(self._blocks(), self._parse)
+        else:
+            yield from map(self._parse, self._blocks())
+
+    def _account(self, block: Block, totals: Totals) -> None:
+        totals.read += block.read
+        totals.blank += block.blank
+        self._sheet.repaired += block.repaired
+        if block.done:
+            self._progress(block.done)
+        for reject in block.rejects:
+            self._sheet.reject(reject)
+
+    def _parse(self, unproven: Block) -> _Parsed:
+        block, frame = self._parsed(unproven)
+        before = self._kinds
+        return _Parsed(block, frame, before, typed(frame, before) if block.rows or not block.read else _UNTYPED)
 
     def _parsed(self, block: Block) -> tuple[Block, pl.DataFrame]:
         """BLOCK and its fields as text; where the engine finds other rows than were counted, each record's are."""
@@ -126,14 +152,21 @@ class TextTable:
                 raise
         return self._parsed(block.proof())
 
-    def _typed(self, block: Block, frame: pl.DataFrame) -> pl.DataFrame:
-        found = typed(frame, self._kinds)
-        self._kinds = found.kinds
+    def _typed(self, parsed: _Parsed) -> pl.DataFrame:
+        """The rows of PARSED by kinds that hold them and all that came before."""
+        found = parsed.typed
+        if parsed.before != self._kinds:  # other blocks have told more meanwhile
+            found = typed(parsed.frame, self._kinds)
+        if found.kinds != self._kinds:
+            self._kinds = found.kinds
         columns = [column.alias(name) for column, name in zip(found.columns, self._layout.names, strict=True)]
-        if block.files is not None:
+        if parsed.block.files is not None:
             self._has_files = True
-            columns.append(block.files.alias(FILE))
+            columns.append(parsed.block.files.alias(FILE))
         return pl.DataFrame(columns)
+
+
+_UNTYPED = Typed([], [])
 
 
 def _first_kinds(layout: Layout, bench: Bench) -> list[Kind]:

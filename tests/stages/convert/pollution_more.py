@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.stages.convert.pollution import WAYS, Polluted, Style, Table, Way, joined, line, text_of
+from tests.stages.convert.pollution import Polluted, Style, Table, Way, joined, line, text_of
 
 MORE: list[Way] = []
 
@@ -14,7 +14,7 @@ def way(function: Way) -> Way:
     return function
 
 
-def _flat(table: Table, *marks: str) -> Table:
+def flat(table: Table, *marks: str) -> Table:
     """TABLE without line ends and MARKS in its cells."""
     rows = table.rows
     for mark in ("\n", *marks):
@@ -24,13 +24,13 @@ def _flat(table: Table, *marks: str) -> Table:
 
 @way
 def databases(table: Table) -> Iterator[Polluted]:
-    flat = _flat(table, "\t", "\\")
-    copied = [["\\N" if cell == "" else cell for cell in row] for row in flat.rows]
-    yield Polluted("mysql outfile with header", joined(["\t".join(row) for row in [flat.header, *copied]]),
-                   flat.header, copied)  # fmt: skip
-    broken = [["two\nlines" if cell == "late, but fine" else cell for cell in row] for row in flat.rows]
-    escaped = [[cell.replace("\n", "\\\n") for cell in row] for row in flat.rows]
-    yield Polluted("mysql outfile", joined(["\t".join(row) for row in escaped]), None, flat.rows)
+    bare = flat(table, "\t", "\\")
+    copied = [["\\N" if cell == "" else cell for cell in row] for row in bare.rows]
+    yield Polluted("mysql outfile with header", joined(["\t".join(row) for row in [bare.header, *copied]]),
+                   bare.header, copied)  # fmt: skip
+    broken = [["two\nlines" if cell == "late, but fine" else cell for cell in row] for row in bare.rows]
+    escaped = [[cell.replace("\n", "\\\n") for cell in row] for row in bare.rows]
+    yield Polluted("mysql outfile", joined(["\t".join(row) for row in escaped]), None, bare.rows)
     always = Style(always=True, end="\r\n")
     yield Polluted(
         "all quoted, crlf", joined(text_of(table._replace(rows=broken), always), "\r\n"), table.header, broken
@@ -129,13 +129,13 @@ def characters(table: Table) -> Iterator[Polluted]:
 
 @way
 def line_ends_mixed(table: Table) -> Iterator[Polluted]:
-    flat = _flat(table)
-    lines = text_of(flat)
+    bare = flat(table)
+    lines = text_of(bare)
     half = len(lines) // 2
-    yield Polluted("lf, then crlf", joined(lines[:half]) + joined(lines[half:], "\r\n"), flat.header, flat.rows)
+    yield Polluted("lf, then crlf", joined(lines[:half]) + joined(lines[half:], "\r\n"), bare.header, bare.rows)
     yield Polluted("crlf in quotes, lf outside", joined(text_of(table)).replace(b"first\nsecond", b"first\r\nsecond"),
                    table.header, [[cell.replace("\n", "\r\n") for cell in row] for row in table.rows])  # fmt: skip
-    yield Polluted("cr cr lf", joined(lines, "\r\r\n"), flat.header, flat.rows)
+    yield Polluted("cr cr lf", joined(lines, "\r\r\n"), bare.header, bare.rows)
 
 
 @way
@@ -156,18 +156,18 @@ def ragged(table: Table) -> Iterator[Polluted]:
 
 @way
 def quoting(table: Table) -> Iterator[Polluted]:
-    flat = _flat(table, ",", '"')
-    inches = [[*row[:-1], row[-1] + ' 5"'] for row in flat.rows]
-    yield Polluted("inches", joined([",".join(row) for row in [flat.header, *inches]]), flat.header, inches)
-    mixed = [[f'"{cell}"' if index % 2 else cell for index, cell in enumerate(row)] for row in flat.rows]
-    yield Polluted("every other column quoted", joined([",".join(row) for row in [flat.header, *mixed]]),
-                   flat.header, flat.rows)  # fmt: skip
-    whole = [f'"{text}"' for text in (",".join(row) for row in [flat.header, *flat.rows])]
-    yield Polluted("each line in quotes", joined(whole), flat.header, flat.rows)
+    bare = flat(table, ",", '"')
+    inches = [[*row[:-1], row[-1] + ' 5"'] for row in bare.rows]
+    yield Polluted("inches", joined([",".join(row) for row in [bare.header, *inches]]), bare.header, inches)
+    mixed = [[f'"{cell}"' if index % 2 else cell for index, cell in enumerate(row)] for row in bare.rows]
+    yield Polluted("every other column quoted", joined([",".join(row) for row in [bare.header, *mixed]]),
+                   bare.header, bare.rows)  # fmt: skip
+    whole = [f'"{text}"' for text in (",".join(row) for row in [bare.header, *bare.rows])]
+    yield Polluted("each line in quotes", joined(whole), bare.header, bare.rows)
     single = Style(";", quote="'", always=True)
     yield Polluted("single quotes and semicolons", joined(text_of(table, single)), table.header, table.rows)
-    spaced = [" , ".join(row) for row in [flat.header, *flat.rows]]
-    yield Polluted("blanks on both sides", joined(spaced), flat.header, flat.rows)
+    spaced = [" , ".join(row) for row in [bare.header, *bare.rows]]
+    yield Polluted("blanks on both sides", joined(spaced), bare.header, bare.rows)
     escaped = Style(";", escape="\\", always=True)
     yield Polluted("semicolons and backslashes", joined(text_of(table, escaped)), table.header, table.rows)
 
@@ -181,9 +181,3 @@ def several_tables(table: Table) -> Iterator[Polluted]:
     if len(table.header) > 2:
         yield Polluted("a small table below", joined([*lines, "", *small]), table.header, table.rows)
         yield Polluted("a small table above", joined([*small, "", *lines]), table.header, table.rows)
-
-
-def files_of(table: Table) -> Iterator[Polluted]:
-    """All files that TABLE is spoilt into, by the ways of both modules."""
-    for make in (*WAYS, *MORE):
-        yield from make(table)

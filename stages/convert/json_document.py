@@ -228,7 +228,7 @@ class _Large:
         """Makes tables of the value at START."""
         first = self._source.read(start, 1)
         if first == b"[":
-            self._add(title, lambda: self._blocks(start, end))
+            self._add(title, lambda: self._blocks(start, end), is_large=True)
         elif first == b"{":
             for value in json_split.values(self._source, start, end):
                 self._take_value(title, value)
@@ -247,8 +247,8 @@ class _Large:
         else:
             self._row[name] = found
 
-    def _add(self, title: str, blocks: Blocks) -> None:
-        RowTable(blocks, self._bench, title).read(self._facts)
+    def _add(self, title: str, blocks: Blocks, *, is_large: bool = False) -> None:
+        RowTable(blocks, self._bench, title, is_large=is_large).read(self._facts)
 
     def _blocks(self, start: int, end: int) -> Iterator[RowBlock]:
         for found, at in json_split.elements(self._source, start, end):

@@ -58,7 +58,8 @@ def _read(source: Source, found: Encoding, bench: Bench) -> TablePart | None:
         return _blocks(source, found, bench)
 
     is_large = source.length > 2 * CHUNK
-    return RowTable((lambda: ahead(blocks)) if is_large else blocks, bench).read({"encoding": found.codec})
+    table = RowTable((lambda: ahead(blocks)) if is_large else blocks, bench, is_large=is_large)
+    return table.read({"encoding": found.codec})
 
 
 def _is_object(line: bytes) -> bool:

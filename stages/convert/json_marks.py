@@ -1,7 +1,7 @@
-"""What a block of JSON texts must hold, counted from its bytes alone: keys, strings, words and fractions.
+"""What a block of JSON texts must hold, counted from its bytes alone: objects, lists, keys, strings and nulls.
 
-An engine that reads the block must account for each of them. So a key that it doesn't know, a number that it made a
-text of, or a fraction that it rounded shows, whatever the engine says.
+An engine that reads the block must account for each of them. So a key that it doesn't know, or a number that it made a
+text of, shows, whatever the engine says.
 """
 
 from __future__ import annotations
@@ -11,29 +11,21 @@ import re
 import msgspec
 import numpy as np
 
-from stages.convert.counter import Bits, Bytes, Positions, after, before, bits, bits_where, parity, positions
+from stages.convert.counter import Bits, Bytes, after, before, bits, bits_where, parity
 
 _LONG = re.compile(rb"[:,\[]\s*-?(?=[0-9.]{17})[0-9]+\.[0-9]")
-_COUNTED = "{[:,tfneE"
-_CODES = tuple(map(ord, _COUNTED))
-_STRIP = 64 * 1024
-_MOST_EXPONENTS = 20_000  # in a block; each is looked at by itself
+_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """How many of each stand outside strings: objects, lists, colons (keys), commas, string ends, true or false, null;
-    numbers with a point or an exponent, and those of them that end in a point and zeros. `is_sure` is False where there
-    is too much to count, or a number with more digits than a double holds."""
+    """How many of each stand outside strings: objects, lists, colons (keys), string ends, nulls. `is_sure` is False
+    where a number may have more digits than a double holds, or half of a surrogate pair may stand for a character."""
 
     objects: int
     lists: int
     colons: int
-    commas: int
     strings: int
-    booleans: int
     nulls: int
-    fractions: int
-    whole_fractions: int
     is_sure: bool
 
 
@@ -46,70 +38,26 @@ def count_tokens(data: bytes) -> Tokens:
         escapes = bits(array, 0x5C)
     quotes = bits(array, 0x22) & ~after(escapes)
     outside = ~parity(quotes)
-    counts, points = _count_outside(array, outside)
-    booleans = counts["t"] + counts["f"]
-    exponents = counts["e"] + counts["E"]
-    is_sure = exponents - booleans <= _MOST_EXPONENTS  # both words have one e
-    bare = 0
-    if is_sure and exponents != booleans:
-        found = bits_where(array, lambda part: (part | 0x20) == ord("e")) & outside
-        bare = _bare_exponents(array, positions(found, len(array)))
     return Tokens(
-        objects=counts["{"],
-        lists=counts["["],
-        colons=counts[":"],
-        commas=counts[","],
+        objects=_count(array, "{", outside),
+        lists=_count(array, "[", outside),
+        colons=_count(array, ":", outside),
+        nulls=_count(array, "n", outside),  # of the words that JSON has, only this one has an n
         strings=int(np.bitwise_count(quotes).sum()) // 2,
-        booleans=booleans,
-        nulls=counts["n"],
-        fractions=len(points) + bare,
-        whole_fractions=_whole(array, points),
-        is_sure=is_sure and not may_be_inexact(data),
+        is_sure=not may_be_inexact(data) and not _has_halves(data, array, escapes),
     )
 
 
-def _count_outside(array: Bytes, outside: Bits) -> tuple[dict[str, int], Positions]:
-    """How often each of _COUNTED stands OUTSIDE of strings, and where points do; strip by strip, to stay in the
-    cache."""
-    counts = [0] * len(_COUNTED)
-    points = []
-    for start in range(0, array.size, _STRIP):
-        strip = array[start : start + _STRIP]
-        mask = outside[start // 64 : start // 64 + _STRIP // 64 + 1].view(np.uint8)
-        strip = strip * np.unpackbits(mask, bitorder="little", count=strip.size)
-        for index, byte in enumerate(_CODES):
-            counts[index] += int(np.count_nonzero(strip == byte))
-        points.append(np.flatnonzero(strip == 0x2E) + start)
-    found = np.concatenate(points) if points else np.zeros(0, np.int64)
-    return dict(zip(_COUNTED, counts, strict=True)), found
+def _count(array: Bytes, mark: str, outside: Bits) -> int:
+    return int(np.bitwise_count(bits(array, ord(mark)) & outside).sum())
 
 
-def _bare_exponents(array: Bytes, found: Positions) -> int:
-    """How many of the letters at FOUND are the exponent of a number without a point."""
-    found = found[(array[found - 1] - 0x30) < 10]  # the words' letters follow letters
-    count = 0
-    for end in found.tolist():
-        start = end - 1
-        while 0x30 <= array[start] <= 0x39:
-            start -= 1
-        count += array[start] != 0x2E
-    return count
-
-
-def _whole(array: Bytes, points: Positions) -> int:
-    """After how many of POINTS only zeros come. (An exponent after them makes another number of it: not one of these.)"""
-    at = points + 1
-    at = at[at < len(array)]
-    at = at[array[at] == 0x30]
-    whole = 0
-    while len(at):
-        at = at + 1
-        at = at[at < len(array)]
-        follows = array[at]
-        is_digit = (follows - 0x30) < 10
-        whole += int(np.count_nonzero(~is_digit & ((follows | 0x20) != ord("e"))))
-        at = at[follows == 0x30]
-    return whole
+def _has_halves(data: bytes, array: Bytes, escapes: Bits) -> bool:
+    """Whether DATA may have half of a surrogate pair in it."""
+    if not (escapes & before(bits(array, ord("u")))).any():
+        return False
+    count = data.count(b"\\ud") + data.count(b"\\uD")
+    return count > 0 and count != 2 * len(_PAIR.findall(data))
 
 
 def may_be_inexact(data: bytes) -> bool:

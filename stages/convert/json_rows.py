@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -11,11 +12,12 @@ import numpy as np
 import polars as pl
 
 from pipeline.model import Column
-from stages.convert import reasons
+from stages.convert import json_engine, reasons
 from stages.convert.account import RejectedRecord
+from stages.convert.ahead import mapped
 from stages.convert.family import Bench, Refused
 from stages.convert.header import unique_names
-from stages.convert.json_engine import Columns, Texts, engine
+from stages.convert.json_engine import Columns, Texts
 from stages.convert.json_marks import Tokens, count_tokens
 from stages.convert.shapes import NOTHING, Shape, column, exact_number, shape_of, sql
 from stages.handover import TablePart
@@ -73,7 +75,7 @@ def keys_in(value: Any) -> int:
 
 class RowBlock(msgspec.Struct):
     """Some records: `texts`, each valid, or `values`; and what was rejected. Texts with a `proof` are valid if the
-    engine accounts for all of their `tokens`, else the proof tells which of them are."""
+    engine takes them all, else the proof tells which of them are."""
 
     texts: Texts | None = None
     tokens: Tokens | None = None
@@ -101,7 +103,7 @@ def joined(texts: Sequence[bytes]) -> Texts:
 def checked(texts: Sequence[bytes]) -> Texts:
     """TEXTS in one piece; raises one of NOT_JSON unless each is valid."""
     _valid.decode(b"[" + b",".join(texts) + b"]")
-    found = joined(texts)
+    found = joined([text.replace(b"\n", b" ") if b"\n" in text else text for text in texts])
     if not found.data.isascii():
         found.data.decode()
     return found
@@ -114,17 +116,25 @@ def _last(count: int) -> Any:
     return bound
 
 
-class RowTable:
-    """A table of the records that BLOCKS gives, anew each time it's called. Records that aren't objects get one
-    column, `value`."""
+class _Tried(msgspec.Struct):
+    """A block, and its columns by the shapes that were known when that began; none where the engine didn't take it."""
 
-    def __init__(self, blocks: Blocks, bench: Bench, title: str = "") -> None:
+    block: RowBlock
+    shapes: dict[str, Shape]
+    columns: Columns | None
+
+
+class RowTable:
+    """A table of the records that BLOCKS gives, anew each time it's called; of many, some are worked on at once. Records
+    that aren't objects get one column, `value`."""
+
+    def __init__(self, blocks: Blocks, bench: Bench, title: str = "", *, is_large: bool = False) -> None:
         self._blocks = blocks
+        self._is_large = is_large
         self._sheet = bench.sheet(title)
         self._is_text_only = bench.is_text_only
         self._most_columns = bench.limits.max_columns
-        self._shapes: dict[str, Shape] = {}
-        self._wants_proof = False  # the engine accounts for such texts only once they are proven
+        self._shapes: dict[str, Shape] = {}  # another one each time more is known
 
     def read(self, facts: dict[str, Any], counted: int | None = None) -> TablePart | None:
         """The table, or None where there's no record. COUNTED is how many the source itself says there are."""
@@ -149,39 +159,63 @@ class RowTable:
         written: dict[str, Shape] | None = None
         read = blank = 0
         is_writing = True
-        for block in self._blocks():
-            frame = self._by_engine(block) if block.proof is None or not self._wants_proof else None
-            if frame is None and block.proof is not None:
-                block = block.proof()  # noqa: PLW2901 - the same records, each looked at
-                frame = self._by_engine(block)
-                self._wants_proof = frame is not None and not block.rejects
-            read += block.rows + len(block.rejects)
-            blank += block.blank
-            self._sheet.repaired += block.repaired
-            for reject in block.rejects:
-                self._sheet.reject(reject)
-            if not block.rows:
-                continue
-            frame = frame if frame is not None else self._by_value(block)
-            written = written if written is not None else dict(self._shapes)
-            is_writing = is_writing and written == self._shapes
-            if is_writing:
-                self._sheet.write(frame)
+        with closing(self._in_order()) as found:
+            for tried in found:
+                block, frame = self._settled(tried)
+                read += block.rows + len(block.rejects)
+                blank += block.blank
+                self._sheet.repaired += block.repaired
+                for reject in block.rejects:
+                    self._sheet.reject(reject)
+                if frame is None:
+                    continue
+                written = written if written is not None else self._shapes
+                is_writing = is_writing and written == self._shapes
+                if is_writing:
+                    self._sheet.write(frame)
         return written or {}, read, blank
 
-    def _by_engine(self, block: RowBlock) -> pl.DataFrame | None:
-        """BLOCK's rows if it's texts that the known shape holds, or one that a few of them suggest."""
-        texts = block.texts
-        if texts is None or self._is_text_only:
+    def _in_order(self) -> Generator[_Tried, None, None]:
+        """The blocks, read by the engine as far as shapes are known."""
+        blocks = self._blocks()
+        for block in blocks:
+            yield _Tried(block, {}, None)
+            if self._is_large and self._shapes:
+                break
+        yield from mapped(blocks, self._try)
+
+    def _try(self, block: RowBlock) -> _Tried:
+        shapes = self._shapes
+        return _Tried(block, shapes, self._by_engine(block, shapes))
+
+    def _settled(self, tried: _Tried) -> tuple[RowBlock, pl.DataFrame | None]:
+        """The block as it counts, and its rows, if there are any, by shapes that hold them and all before."""
+        block, columns = tried.block, tried.columns
+        if tried.shapes is not self._shapes or not tried.shapes:
+            columns = self._by_engine(block, self._shapes or self._guessed(block))
+        if columns is None and block.proof is not None:
+            block = block.proof()
+            columns = self._by_engine(block, self._shapes) if block.rejects else None
+        if columns is not None:
+            return block, _framed(columns)
+        return block, self._by_value(block) if block.rows else None
+
+    def _by_engine(self, block: RowBlock, shapes: dict[str, Shape]) -> Columns | None:
+        """BLOCK's columns if it's texts that SHAPES hold."""
+        if block.texts is None or self._is_text_only:
             return None
-        if not self._shapes:
+        return json_engine.read(block.texts, shapes, block.tokens)
+
+    def _guessed(self, block: RowBlock) -> dict[str, Shape]:
+        """The shapes that some of BLOCK's texts suggest."""
+        texts = block.texts
+        if texts is not None and not self._is_text_only:
             step = max(1, texts.count // _SAMPLE)
             try:
                 self._learn([decode(texts[index]) for index in range(0, texts.count, step)])
             except NOT_JSON:
-                return None
-        found = engine().read(texts, self._shapes, block.tokens, is_proven=block.proof is None)
-        return _framed(found) if found is not None else None
+                return {}
+        return self._shapes
 
     def _by_value(self, block: RowBlock) -> pl.DataFrame:
         values = block.values
@@ -192,8 +226,11 @@ class RowTable:
     def _learn(self, values: Sequence[Any]) -> dict[str, list[Any]]:
         """VALUES by column; the shapes hold them from now on."""
         columns = self._columns(values)
-        for name, cells in columns.items():
-            self._shapes[name] = shape_of(cells, self._shapes.get(name, NOTHING), is_top=not self._is_text_only)
+        is_top = not self._is_text_only
+        known = self._shapes
+        shapes = {name: shape_of(cells, known.get(name, NOTHING), is_top=is_top) for name, cells in columns.items()}
+        if shapes != known:
+            self._shapes = shapes
         if len(self._shapes) > self._most_columns:
             raise Refused(reasons.too_many_columns(len(self._shapes), self._most_columns))
         return columns

@@ -232,8 +232,8 @@ def test_the_engine_s_leniency_is_caught(good: dict[str, Any], trap: bytes) -> N
     """DuckDB reads each of these without a word: rounded, cast, cut or left out."""
     table = {key: json_rows.shape_of([value], is_top=True) for key, value in good.items()}
     texts = [json.dumps(good).encode()] * 3
-    assert json_engine.engine().read(json_rows.joined(texts), table) is not None
-    assert json_engine.engine().read(json_rows.joined([*texts, trap]), table) is None
+    assert json_engine.read(json_rows.joined(texts), table) is not None
+    assert json_engine.read(json_rows.joined([*texts, trap]), table) is None
 
 
 def test_many_lines_with_known_bad_ones(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

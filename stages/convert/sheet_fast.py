@@ -71,7 +71,11 @@ def _has_header(frame: pl.DataFrame) -> bool:
     """Whether FRAME's names are a header: of each column one, and unlike what's below."""
     if any(name.startswith("__UNNAMED__") or not name.strip() for name in frame.columns):
         return False
-    top = [list(frame.columns), *([cells.as_text(cell) or "" for cell in row] for row in frame.head(_LOOK).rows())]
+    try:
+        rows = frame.head(_LOOK).rows()
+    except (ValueError, OverflowError):  # a date after the year 9999
+        return False
+    top = [list(frame.columns), *([cells.as_text(cell) or "" for cell in row] for row in rows)]
     found = header.decide(top)
     return found.is_present and found.skip == 1 and found.width == frame.width
 

@@ -18,6 +18,12 @@ _ID = re.compile(rb"\b\w+:id=\"([^\"]*)\"")
 _LINK = re.compile(rb"<Relationship\b[^>]*>")
 _VALUE = re.compile(rb"<v>[^<]|<t(?: [^>]*)?>[^<]")
 _PIECE = 1024 * 1024
+_DIMENSION = re.compile(rb"<(?:\w+:)?dimension ref=\"([A-Z]+)([0-9]+)(?::([A-Z]+)([0-9]+))?\"")
+_CELL = re.compile(rb"<(?:\w+:)?c [^>]*?\br=\"([A-Z]+)([0-9]+)\"")
+_BYTES_A_CELL = 400  # of XML, at most; where there are more, the cells don't lie where the sheet says
+_REPEATED = re.compile(rb"-repeated=\"([0-9]{4,})\"")
+_REPEATED_ROW = re.compile(rb"<table:table-row\b([^>]*)>(.*?)</table:table-row>", re.DOTALL)
+_REPEATED_CELL = re.compile(rb"<table:table-cell\b([^>]*?)(/?)>")
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -51,6 +57,40 @@ class Package:
     def claimed_size(self) -> int:
         """How many bytes all members have that an engine may hold, as the archive's directory claims."""
         return sum(info.file_size for info in self._archive.infolist() if info.filename.endswith((".xml", ".bin")))
+
+    def area(self, member: str) -> int:
+        """How many cells, empty ones included, lie in the rectangle that holds all filled cells of MEMBER."""
+        pieces = self._unpacked(member)
+        head = next(pieces, b"")
+        claimed = _DIMENSION.search(head[:8192])
+        if claimed is not None:
+            top, bottom = int(claimed[2]), int(claimed[4] or claimed[2])
+            area = (bottom - top + 1) * (_number(claimed[3] or claimed[1]) - _number(claimed[1]) + 1)
+            if area * _BYTES_A_CELL > self._archive.getinfo(member).file_size:
+                return area
+        return self._measured(member)
+
+    def _measured(self, member: str) -> int:
+        rows, columns = set[int](), set[bytes]()
+        for text in self._rows(member):
+            found = _CELL.findall(text)
+            columns.update(column for column, _row in found)
+            rows.update((int(found[0][1]), int(found[-1][1])) if found else ())
+        if not rows:
+            return 0
+        places = list(map(_number, columns))
+        return (max(rows) - min(rows) + 1) * (max(places) - min(places) + 1)
+
+    def repeated_area(self, member: str) -> int:
+        """How many cells the rows of MEMBER of an ODS file have that say they are repeated a thousand times or more."""
+        text = self._archive.read(member)
+        if not _REPEATED.search(text):
+            return 0
+        return sum(
+            _times(row)
+            * sum(_times(cell) for cell, is_empty in _REPEATED_CELL.findall(cells) if _is_filled(cell, is_empty))
+            for row, cells in _REPEATED_ROW.findall(text)
+        )
 
     def look(self, member: str) -> Part:
         """What MEMBER's XML says."""
@@ -93,6 +133,23 @@ class Package:
         while piece:
             yield piece
             piece = reader.decompress(reader.unconsumed_tail, _PIECE)
+
+
+def _number(letters: bytes) -> int:
+    """A column's number by its LETTERS, from 1."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number
+
+
+def _times(tag: bytes) -> int:
+    found = re.search(rb"-repeated=\"([0-9]+)\"", tag)
+    return int(found[1]) if found else 1
+
+
+def _is_filled(cell: bytes, is_empty: bytes) -> bool:
+    return not is_empty or b"value" in cell
 
 
 def _attribute(tag: bytes, name: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import zipfile
+import zlib
 from typing import Any
 
 from stages.convert import reasons
@@ -15,6 +16,7 @@ from stages.convert.sheet_xml import Package
 from stages.convert.source import Source
 
 LARGEST = 640 * 1024 * 1024  # bytes of XML that an engine holds as cells within its memory
+MOST_CELLS = 24_000_000  # of a sheet, empty ones between others included
 _LARGEST_BINARY = 160 * 1024 * 1024  # the same of an XLS or XLSB file, which is denser
 _SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".xltx", ".xltm")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -27,9 +29,9 @@ class Workbook:
     name = "workbook"
 
     def sniff(self, head: Head) -> float:
-        """By its name, or as a zip whose first members are a workbook's."""
+        """By its name, or as a zip whose first members are a workbook's. Many programs name text so, or a page."""
         if head.suffix in _SUFFIXES:
-            return 0.97
+            return 0.97 if head.data.startswith((b"PK", _OLE, b"\x09")) else 0.3
         if head.data.startswith(b"PK\x03\x04") and (b"xl/" in head.data or b"opendocument.spreadsheet" in head.data):
             return 0.97
         return 0.0
@@ -41,6 +43,7 @@ class Workbook:
         package = _package(data, head)
         book = _open(data)
         members = _members(package)
+        _check_areas(package, members)
         empty = []
         for number, name in enumerate(book.sheet_names):
             title = name if len(book.sheet_names) > 1 else ""
@@ -69,6 +72,19 @@ def _grid(book: Any, number: int, package: Package | None, member: str) -> Grid:
 def _check_size(size: int) -> None:
     if size > LARGEST:
         raise Refused(reasons.too_large(f"a workbook of {size >> 20:,} MB doesn't fit into memory", _STEP))
+
+
+def _check_areas(package: Package | None, members: dict[str, str]) -> None:
+    """Raises Refused where the engine would make room for more cells than fit into memory: it makes it for all in the
+    rectangle that holds the filled ones."""
+    if package is None:
+        return
+    with contextlib.suppress(KeyError, zipfile.BadZipFile, zlib.error, OSError, ValueError):
+        areas = map(package.area, filter(None, members.values())) if members else [package.repeated_area("content.xml")]
+        if any(area > MOST_CELLS for area in areas):
+            raise Refused(
+                reasons.too_large("the cells of a sheet lie so far apart that they don't fit into memory", _STEP)
+            )
 
 
 def _package(data: bytes, head: Head) -> Package | None:

@@ -10,20 +10,23 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from telethon import TelegramClient, errors, events
+from telethon import errors, functions, types
+from telethon.tl.alltlobjects import LAYER
 
 from bot_adapter import answers, client, replies
+from bot_adapter.asking import Passing, asked
 from bot_adapter.board import Board
 from bot_adapter.door import Door
 from bot_adapter.ears import Ears
-from bot_adapter.fatal import explain
+from bot_adapter.fatal import explain, raise_if_fatal
 from bot_adapter.files_out import FilesOut
 from bot_adapter.looks import Looks
-from bot_adapter.outbox import REQUEST_S, Outbox
+from bot_adapter.news import ListeningClient
+from bot_adapter.outbox import Outbox
 from bot_adapter.peers import Peers
 from bot_adapter.results import Results
 from bot_adapter.transfers import Transfers
@@ -49,7 +52,7 @@ from pipeline.config import Config
 from pipeline.errors import StampmillError
 
 _RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-_PASSING: Final = (client.TelegramUnreachable, OSError, TimeoutError, errors.ServerError, errors.FloodError)
+_PASSING: Final = (client.TelegramUnreachable, Passing, OSError, errors.RPCError)
 
 
 class Disconnected(Exception):
@@ -93,6 +96,7 @@ class _Process:
     async def _work(self) -> None:
         attempt = 0
         while True:
+            wait_s = 0.0
             try:
                 async with client.connected(self._config, patient=True) as telegram:
                     await self._be(telegram)
@@ -103,17 +107,20 @@ class _Process:
                 if self._account is not None or not isinstance(error, _PASSING):
                     raise  # another process takes up what is open
                 self._link.report(Connected(0, _words(error)))
-            await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+                wait_s = max(getattr(error, "wait_s", 0.0), _RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+            await asyncio.sleep(wait_s)
             attempt += 1
 
-    async def _be(self, telegram: TelegramClient) -> None:
+    async def _be(self, telegram: ListeningClient) -> None:
         assert self._config.telegram is not None
-        if not await telegram.is_user_authorized():
+        me = await asked(telegram.get_me())
+        if me is None:
+            await _why_not(telegram)
             token = client.bot_token(self._config.telegram)
             if not token:
                 raise client.LoginNeeded
-            await telegram.sign_in(bot_token=token)
-        me = await telegram.get_me()
+            await asked(telegram.sign_in(bot_token=token))
+            me = await asked(telegram.get_me())
         self._account = _Account(self._config, self._link, telegram, me)
         self._link.report(Connected(me.id))
         for order in self._orders:
@@ -125,7 +132,7 @@ class _Process:
 class _Account:
     """One account that is logged in, and its parts."""
 
-    def __init__(self, config: Config, link: Link, telegram: TelegramClient, me: Any) -> None:
+    def __init__(self, config: Config, link: Link, telegram: ListeningClient, me: Any) -> None:
         assert config.telegram is not None
         self._config = config.telegram
         self._link = link
@@ -138,10 +145,10 @@ class _Account:
         ears = Ears(door, config.telegram.stranger_reply)
         self._peers = Peers(telegram, is_bot=bool(me.bot))
         self._results = Results(Path(config.paths.library))
-        self._transfers = Transfers(telegram, premium=bool(me.premium))
+        self._transfers = Transfers(telegram, premium=bool(me.premium), refresh=self._refresh)
         self._board = Board(telegram, self._peers)
-        fetch, held_up = self._transfers.fetch, lambda: self._transfers.words
-        self._uploads = Uploads(link, config.telegram, self._board, fetch, self._refresh, self._fail, held_up)
+        fetch = self._transfers.fetch
+        self._uploads = Uploads(link, config.telegram, self._board, fetch, self._refresh, self._fail, self._held_up)
         files = FilesOut(self._transfers, self._results, Path(config.paths.state) / "telegram" / "answers")
         self._outbox = Outbox(telegram, self._peers, files, link, self._render, self._board.posted, self._fail)
         self._looks = Looks(telegram, self._peers, link, door, ears, self._uploads.heard, config.telegram.first_look_s)
@@ -190,11 +197,8 @@ class _Account:
 
     async def run(self) -> None:
         """Works until something ends it, which is raised."""
-        telegram = self._telegram
-        telegram.add_event_handler(self._on_new, events.NewMessage())
-        telegram.add_event_handler(self._on_edited, events.MessageEdited())
-        telegram.add_event_handler(self._on_deleted, events.MessageDeleted())
-        telegram._sender._auto_reconnect_callback = self._on_reconnect
+        self._telegram.news = self
+        self._telegram._sender._auto_reconnect_callback = self._on_reconnect
         work: list[Coroutine[Any, Any, Any]] = [
             self._board.run(),
             self._uploads.run(),
@@ -217,9 +221,18 @@ class _Account:
         raise error if error is not None else Disconnected
 
     async def _on_reconnect(self) -> None:
-        """The connection was lost and is there again: Telegram is to know that we listen, and we look what we missed."""
-        with contextlib.suppress(OSError, TimeoutError, errors.RPCError):
-            await asyncio.wait_for(self._telegram.get_me(), REQUEST_S)
+        """The connection was lost and is there again: Telegram is told once more who connects, since some servers
+        forget that with the connection, and that we listen; and we look what we missed."""
+        known = self._telegram._init_request
+        known.query = functions.help.GetConfigRequest()
+        try:
+            await asked(self._telegram(functions.InvokeWithLayerRequest(LAYER, known)))
+            await asked(self._telegram.get_me())
+        except Passing:
+            pass
+        except errors.RPCError as error:
+            if explain(error) is not None:
+                self._fail(error)
         self._look_now.set()
 
     async def _watch(self) -> None:
@@ -234,33 +247,61 @@ class _Account:
 
     async def _look(self) -> None:
         """Looks at the chats at the start, after each reconnect and now and then."""
+        attempt = 0
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look_now.wait(), self._config.reconcile_s)
             self._look_now.clear()
             try:
                 await self._looks.look(self._uploads.waiting)
-            except (errors.FloodWaitError, OSError, TimeoutError, errors.ServerError):
-                await asyncio.sleep(1.0)
+                attempt = 0
+            except Passing as error:
+                await asyncio.sleep(max(error.wait_s, _RETRY_S[min(attempt, len(_RETRY_S) - 1)]))
+                attempt += 1
                 self._look_now.set()
 
-    # What Telegram tells
+    # What Telegram tells (news.News)
 
-    async def _on_new(self, event: Any) -> None:
-        self._looks.report(event.message)
-        self._looks.seen(event.chat_id or 0, event.message.id)
+    def met(self, people: Iterable[Any]) -> None:
+        """Users and chats that can be addressed now."""
+        self._peers.met(people)
 
-    async def _on_edited(self, event: Any) -> None:
-        self._looks.report(event.message, commands=False)
+    def came(self, message: Any) -> None:
+        """A new message."""
+        self._looks.report(message)
+        self._looks.seen(message.chat_id or 0, message.id)
 
-    async def _on_deleted(self, event: Any) -> None:
-        self._link.report(Gone(event.chat_id or 0, tuple(event.deleted_ids)))
+    def changed(self, message: Any) -> None:
+        """A message that was edited."""
+        self._looks.report(message, commands=False)
+
+    def went(self, chat: int, messages: tuple[int, ...]) -> None:
+        """Messages that were deleted."""
+        self._link.report(Gone(chat, messages))
+
+    def missed(self) -> None:
+        """More than is told."""
+        self._look_now.set()
 
     # Files
 
     async def _refresh(self, chat: int, message: int) -> Any:
-        peer = await self._peers.find(chat)
-        return await asyncio.wait_for(self._telegram.get_messages(peer, ids=message), REQUEST_S)
+        peer = await self._peers.find(chat, guess=True)
+        return await asked(self._telegram.get_messages(peer, ids=message))
+
+    def _held_up(self) -> str:
+        """What holds the account up, for whoever watches."""
+        return self._transfers.words or self._outbox.words
+
+
+async def _why_not(telegram: ListeningClient) -> None:
+    """Returns where nobody is logged in; a login that was ended is raised as what ended it."""
+    try:
+        await asked(telegram(functions.users.GetUsersRequest([types.InputUserSelf()])))
+    except errors.AuthKeyUnregisteredError:
+        return
+    except errors.RPCError as error:
+        raise_if_fatal(error)
 
 
 def _fatal(error: Exception) -> tuple[str, str] | None:
@@ -273,4 +314,6 @@ def _fatal(error: Exception) -> tuple[str, str] | None:
 def _words(error: Exception) -> str:
     if isinstance(error, StampmillError):
         return error.message
+    if isinstance(error, Passing):
+        return f"{error}, trying again"
     return f"Telegram can't be reached ({type(error).__name__}), trying again"

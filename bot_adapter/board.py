@@ -13,13 +13,15 @@ from telethon.extensions import html
 
 from bot_adapter import answers
 from bot_adapter.answers import Over, Standing
+from bot_adapter.asking import Passing, asked, is_for_good
 from bot_adapter.fatal import raise_if_fatal
-from bot_adapter.outbox import REQUEST_S
 from bot_adapter.pacing import Pacer
 from bot_adapter.peers import Peers, UnknownChat
 from pipeline.adapter.model import Say, StatusFacts
 
 _CLOSED_KEPT: Final = 1000
+_REFUSALS: Final = 4  # of a kind that nobody knows, until a message is left as it is
+_AGAIN_S: Final = 2.0
 
 
 class Board:
@@ -33,6 +35,7 @@ class Board:
         self._facts: dict[int, StatusFacts] = {}
         self._standing: dict[int, Standing] = {}
         self._closed: dict[int, str] = {}  # uploads that ended while their message was on its way, the last words
+        self._refusals: dict[int, int] = {}  # in a row, by upload
         self._changed = asyncio.Event()
 
     def name(self, upload: int, name: str, size: int) -> None:
@@ -72,7 +75,7 @@ class Board:
 
     def _forget(self, upload: int) -> None:
         self._pacer.forget(upload)
-        for table in (self._messages, self._facts, self._standing):
+        for table in (self._messages, self._facts, self._standing, self._refusals):
             table.pop(upload, None)
 
     async def run(self) -> None:
@@ -91,18 +94,20 @@ class Board:
         text = self._pacer.wanted(upload)
         try:
             await self._request(chat, message, text)
-        except (errors.FloodWaitError, errors.FloodPremiumWaitError, errors.SlowModeWaitError) as error:
-            self._pacer.flooded(error.seconds)
-            return
-        except (OSError, TimeoutError, errors.ServerError, errors.TimedOutError):
-            self._pacer.flooded(1.0)
+        except Passing as error:
+            self._pacer.flooded(error.wait_s or 1.0)
             return
         except errors.MessageNotModifiedError:
             pass  # it said so already
         except (errors.RPCError, UnknownChat) as error:
             raise_if_fatal(error)
-            self._forget(upload)  # somebody deleted it, or took away our right to write
+            self._refusals[upload] = self._refusals.get(upload, 0) + 1
+            if isinstance(error, UnknownChat) or is_for_good(error) or self._refusals[upload] >= _REFUSALS:
+                self._forget(upload)  # somebody deleted it, or took away our right to write
+            else:
+                self._pacer.flooded(_AGAIN_S)
             return
+        self._refusals.pop(upload, None)
         self._pacer.edited(upload, text)
         if isinstance(self._standing.get(upload), Over):
             self._forget(upload)
@@ -110,10 +115,10 @@ class Board:
     async def _request(self, chat: int, message: int, text: str) -> None:
         words, entities = html.parse(text)
         request = functions.messages.EditMessageRequest(
-            peer=await self._peers.find(chat),
+            peer=await self._peers.find(chat, guess=True),
             id=message,
             message=words,
             entities=entities,
             no_webpage=True,
         )
-        await asyncio.wait_for(self._client(request), REQUEST_S)
+        await asked(self._client(request))

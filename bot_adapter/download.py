@@ -13,7 +13,8 @@ from telethon.tl import types
 from telethon.tl.functions.upload import GetFileHashesRequest, GetFileRequest
 
 from bot_adapter.download_file import PART_BYTES, PartFile
-from bot_adapter.transfer_lane import Unanswered
+from bot_adapter.fatal import text_of
+from bot_adapter.transfer_lane import LaneLost, Unanswered
 from bot_adapter.transfer_pool import Ask
 from pipeline.model import Code, Reason
 
@@ -23,7 +24,11 @@ _BAD_PARTS: Final = 5  # of one file, in a row, until it's given up
 _MOVES: Final = 3  # times that a file may be said to be elsewhere
 _RENEWALS: Final = 5  # of a reference, without one part coming between them
 _RENEW_AGAIN_S: Final = 1.0
-_NOT_ABOUT_HASHES: Final = (errors.InvalidDCError, errors.UnauthorizedError, errors.AuthKeyError)
+_NOT_ABOUT_HASHES: Final = (errors.InvalidDCError, errors.UnauthorizedError, errors.AuthKeyDuplicatedError)
+_HASHES_S: Final = 5.0  # for hashes, after the part itself has come
+_REFUSED_HASHES: Final = 2  # times in a row, until no server of this account is asked for any
+_LEAST_BYTES: Final = 4096  # Telegram's grain: offsets and lengths are multiples of it
+_NO_SUCH_LENGTH: Final = (errors.LimitInvalidError, errors.OffsetInvalidError)
 
 
 class FileGone(OSError):
@@ -38,11 +43,28 @@ class DownloadRefused(Exception):
         self.reason = reason
 
 
+class Manners:
+    """What the server was seen to bear, for all downloads to come: the most bytes that it gives in one answer, and
+    whether it gives hashes."""
+
+    def __init__(self) -> None:
+        self.limit = PART_BYTES
+        self.hashes_refused = 0
+        self.gave_hashes = False
+
+    @property
+    def offers_hashes(self) -> bool:
+        """Whether it's worth asking for hashes."""
+        return self.hashes_refused < _REFUSED_HASHES
+
+
 class Download:
     """A file of Telegram's, as the pool's Work. `done` ends when it's all there, or with an error. `move` is set by
     whoever knows the pools: it moves this work to another DC's."""
 
-    def __init__(self, document: Any, file: PartFile, refetch: Refetch, progress: Progress) -> None:
+    def __init__(
+        self, document: Any, file: PartFile, refetch: Refetch, progress: Progress, manners: Manners | None = None
+    ) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._document = document
         self._file = file
@@ -58,7 +80,8 @@ class Download:
         self._stale = False
         self._renewing: asyncio.Task[None] | None = None
         self._hashes: dict[int, types.FileHash] = {}
-        self._hashed = True  # until the server offers none
+        self._manners = manners or Manners()
+        self._hashed = self._manners.offers_hashes  # until the server offers none of this file
         self._end_if_whole()
 
     # ---- Work
@@ -78,15 +101,23 @@ class Download:
 
     async def carry(self, piece: int, ask: Ask) -> None:
         """Fetches a part, checks it and writes it."""
-        answer, _ = await _both(ask(self._request(piece)), self._learn_hashes(piece, ask))
+        learning = asyncio.ensure_future(self._learn_hashes(piece, ask))
+        try:
+            data = await self._read(piece, ask)
+            await self._learned(learning)
+        except LaneLost:
+            if self._hashed and not self._manners.gave_hashes:
+                self._no_hashes()  # it may be that the server hangs up at the question
+            raise
+        finally:
+            learning.cancel()
+            await asyncio.gather(learning, return_exceptions=True)
         if self.done.done():
             return
-        if not isinstance(answer, types.upload.File):
-            raise DownloadRefused(_cdn())
-        if not self._is_right(piece, answer.bytes):
+        if not self._is_right(piece, data):
             self._wrong(piece)
             return
-        await self._file.write(piece, answer.bytes)
+        await self._file.write(piece, data)
         self._bad = self._renewals = 0
         self._left -= 1
         self._progress(self._file.done_bytes)
@@ -112,10 +143,35 @@ class Download:
 
     # ---- Parts
 
-    def _request(self, piece: int) -> GetFileRequest:
-        # Offsets are multiples of a MiB, so that this limit is right for the last part too: less comes then.
-        self._asked_with[piece] = self._document.file_reference
-        return GetFileRequest(self._location(), piece * PART_BYTES, PART_BYTES)
+    async def _read(self, piece: int, ask: Ask) -> bytes:
+        """The bytes of PIECE: in one request, or in as many as a server with shorter answers wants. Fewer come where
+        the file ends too early."""
+        start, wanted = piece * PART_BYTES, self._file.length(piece)
+        found: list[bytes] = []
+        while wanted > 0:
+            data = await self._ask_bytes(piece, start, ask)
+            found.append(data)
+            start += len(data)
+            wanted -= len(data)
+            if not data or len(data) % _LEAST_BYTES:
+                break
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    async def _ask_bytes(self, piece: int, offset: int, ask: Ask) -> bytes:
+        while True:
+            # Whatever OFFSET is a multiple of: the last part too is asked for in full, less comes then.
+            limit = min(self._manners.limit, offset & -offset or PART_BYTES)
+            self._asked_with[piece] = self._document.file_reference
+            try:
+                answer = await ask(GetFileRequest(self._location(), offset, limit))
+            except _NO_SUCH_LENGTH:
+                if limit <= _LEAST_BYTES:
+                    raise
+                self._manners.limit = min(self._manners.limit, limit // 2)
+                continue
+            if not isinstance(answer, types.upload.File):
+                raise DownloadRefused(_cdn())
+            return bytes(answer.bytes)
 
     def _location(self) -> types.InputDocumentFileLocation:
         one = self._document
@@ -161,18 +217,33 @@ class Download:
                 return
             start += known.limit
 
+    async def _learned(self, learning: asyncio.Future[None]) -> None:
+        """Waits for hashes, for as long as that is worth it: the part itself is worth more than its check."""
+        try:
+            await asyncio.wait_for(learning, _HASHES_S)
+        except (TimeoutError, LaneLost, Unanswered):
+            self._no_hashes()
+
     async def _ask_hashes(self, offset: int, ask: Ask) -> types.FileHash | None:
         try:
             answer = await ask(GetFileHashesRequest(self._location(), offset))
-        except (Unanswered, errors.RPCError) as error:
+        except errors.RPCError as error:
             if isinstance(error, _NOT_ABOUT_HASHES) or _is_stale(error):
                 raise
-            answer = []  # none are offered, or not now; the part itself is worth more than its check
+            if not isinstance(error, errors.FloodError | errors.ServerError):
+                self._no_hashes()
+            answer = []
         self._hashes.update({one.offset: one for one in answer if one.limit > 0})
         found = self._hashes.get(offset)
         if found is None:
             self._hashed = False
+        else:
+            self._manners.hashes_refused, self._manners.gave_hashes = 0, True
         return found
+
+    def _no_hashes(self) -> None:
+        self._hashed = False
+        self._manners.hashes_refused += 1
 
     # ---- References
 
@@ -202,18 +273,7 @@ class Download:
 
 
 def _is_stale(error: Exception) -> bool:
-    # Telethon knows some of these by class, and of the others only Telegram's own text.
-    known = errors.FileReferenceExpiredError, errors.FileReferenceInvalidError, errors.FileReferenceEmptyError
-    return isinstance(error, known) or (getattr(error, "message", None) or "").startswith("FILE_REFERENCE")
-
-
-async def _both(one: Awaitable[Any], other: Awaitable[Any]) -> tuple[Any, Any]:
-    """What both give; where one fails, the other is waited for first, so that nothing is left behind."""
-    results: tuple[Any, Any] = await asyncio.gather(one, other, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
+    return text_of(error).startswith(("FILE_REFERENCE", "FILEREF"))
 
 
 def _cdn() -> Reason:

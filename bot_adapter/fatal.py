@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from telethon import errors
+from telethon.errors.rpcerrorlist import rpc_errors_dict
 
 _WORDS: Final[dict[str, tuple[str, str]]] = {
     "AuthKeyDuplicatedError": (
@@ -34,7 +36,21 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
         "API_ID_INVALID",
         "telegram.api_id and the api_hash don't belong together. Compare them with https://my.telegram.org/apps",
     ),
+    "ConnectionApiIdInvalidError": (
+        "CONNECTION_API_ID_INVALID",
+        "Telegram doesn't know telegram.api_id. Compare it with https://my.telegram.org/apps",
+    ),
 }
+
+
+@cache
+def _texts() -> dict[type, str]:
+    return {kind: text for text, kind in rpc_errors_dict.items()}
+
+
+def text_of(error: BaseException) -> str:
+    """What Telegram called a refusal, such as CHAT_WRITE_FORBIDDEN: Telethon tells that of unknown ones alone."""
+    return (_texts().get(type(error)) or str(getattr(error, "message", None) or error)).upper()
 
 
 def explain(error: BaseException) -> tuple[str, str] | None:
@@ -42,10 +58,12 @@ def explain(error: BaseException) -> tuple[str, str] | None:
     known = _WORDS.get(type(error).__name__)
     if known is not None:
         return known
-    text = str(getattr(error, "message", "") or error).upper()
-    if isinstance(error, errors.RPCError) and "FROZEN" in f"{type(error).__name__} {text}".upper():
+    if not isinstance(error, errors.RPCError):
+        return None
+    text = text_of(error)
+    if "FROZEN" in text:
         return "FROZEN", "Telegram has frozen the account. Look into an official app for what it wants"
-    if isinstance(error, errors.RPCError) and "UNREGISTERED" in text:
+    if "AUTH_KEY_UNREGISTERED" in text:
         return _WORDS["AuthKeyUnregisteredError"]
     if isinstance(error, errors.UnauthorizedError):
         return text[:40] or "UNAUTHORIZED", "Telegram refuses the login. Log in again: stampmill login"

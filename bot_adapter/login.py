@@ -8,18 +8,21 @@ import datetime as dt
 import signal
 from typing import Any, Final, Protocol
 
-from telethon import TelegramClient, errors, events
+from telethon import errors, events
 from telethon import password as passwords
 from telethon.tl import functions, types
 
 from bot_adapter import fatal
+from bot_adapter.asking import Passing
 from bot_adapter.client import bot_token, connected
+from bot_adapter.news import ListeningClient
 from bot_adapter.qr import draw
 from bot_adapter.session import path_of
 from pipeline.config import Config
 from pipeline.errors import ExitCode, StampmillError
 
 _TRIES: Final = 3
+_QR_LONGEST_S: Final = 60.0  # whatever this machine's clock says
 _QR_ROUNDS: Final = 10  # codes that are shown one after the other; each is good for half a minute
 auth = functions.auth
 
@@ -55,17 +58,20 @@ def log_in(config: Config, terminal: Terminal, *, qr: bool = False, anew: bool =
 async def _log_in(config: Config, terminal: Terminal, *, qr: bool, anew: bool) -> tuple[Any, bool]:
     # asyncio would let Ctrl-C pass by a question that is being asked.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if anew:
-        await _log_out(config)
-    async with connected(config, anew=True) as client:
-        try:
+    try:
+        if anew:
+            await _log_out(config)
+        async with connected(config, anew=True) as client:
             if me := await client.get_me():
                 return me, False
             return await _entered(client, config, terminal, qr=qr), True
-        except errors.RPCError as error:
-            raise LoginRefused(words=_words(error)) from None
-        except (OSError, TimeoutError) as error:
-            raise LoginRefused(words=f"The connection to Telegram was lost ({error}). Try again.") from None
+    except errors.RPCError as error:
+        raise LoginRefused(words=_words(error)) from None
+    except Passing as error:
+        raise LoginRefused(words=f"{error}. Try again later.") from None
+    except (OSError, TimeoutError, errors.BadMessageError, errors.TypeNotFoundError, BufferError) as error:
+        words = str(error) or "no answer"
+        raise LoginRefused(words=f"The connection to Telegram was lost ({words}). Try again.") from None
 
 
 async def _log_out(config: Config) -> None:
@@ -75,7 +81,7 @@ async def _log_out(config: Config) -> None:
     path_of(config).unlink(missing_ok=True)
 
 
-async def _entered(client: TelegramClient, config: Config, terminal: Terminal, *, qr: bool) -> Any:
+async def _entered(client: ListeningClient, config: Config, terminal: Terminal, *, qr: bool) -> Any:
     assert config.telegram is not None
     if token := bot_token(config.telegram):
         await _as_bot(client, token)
@@ -86,7 +92,7 @@ async def _entered(client: TelegramClient, config: Config, terminal: Terminal, *
     return await client.get_me()
 
 
-async def _as_bot(client: TelegramClient, token: str) -> None:
+async def _as_bot(client: ListeningClient, token: str) -> None:
     await client(
         auth.ImportBotAuthorizationRequest(
             flags=0, api_id=client.api_id, api_hash=client.api_hash, bot_auth_token=token
@@ -97,7 +103,7 @@ async def _as_bot(client: TelegramClient, token: str) -> None:
 # ---- Phone
 
 
-async def _with_phone(client: TelegramClient, terminal: Terminal) -> None:
+async def _with_phone(client: ListeningClient, terminal: Terminal) -> None:
     phone, sent = await _code_sent(client, terminal)
     for attempt in range(1, _TRIES + 1):
         code = terminal.ask(f"{_where(sent.type)} The code: ").replace(" ", "").replace("-", "")
@@ -122,7 +128,7 @@ async def _with_phone(client: TelegramClient, terminal: Terminal) -> None:
         return
 
 
-async def _code_sent(client: TelegramClient, terminal: Terminal) -> tuple[str, Any]:
+async def _code_sent(client: ListeningClient, terminal: Terminal) -> tuple[str, Any]:
     for attempt in range(1, _TRIES + 1):
         given = terminal.ask("The account's phone number, with its country code (+44 20 7946 0000): ")
         phone = "".join(character for character in given if character.isdigit())
@@ -135,7 +141,7 @@ async def _code_sent(client: TelegramClient, terminal: Terminal) -> tuple[str, A
     raise AssertionError
 
 
-async def _send_code(client: TelegramClient, phone: str) -> Any:
+async def _send_code(client: ListeningClient, phone: str) -> Any:
     request = auth.SendCodeRequest(phone, client.api_id, client.api_hash, types.CodeSettings())
     try:
         sent = await client(request)
@@ -167,13 +173,19 @@ def _where(kind: Any) -> str:
     return known.get(type(kind), "Telegram has sent a code.")
 
 
-async def _with_password(client: TelegramClient, terminal: Terminal) -> None:
+async def _with_password(client: ListeningClient, terminal: Terminal) -> None:
     for attempt in range(1, _TRIES + 1):
         asked = await client(functions.account.GetPasswordRequest())
         hint = f" (hint: {asked.hint})" if asked.hint else ""
         given = terminal.ask(f"The account's password for two-step verification{hint}: ", secret=True)
         try:
-            await client(auth.CheckPasswordRequest(passwords.compute_check(asked, given)))
+            proof = passwords.compute_check(asked, given)
+        except ValueError:
+            raise LoginRefused(
+                words="Telegram asks for the password in a way that this version doesn't know. Try: stampmill login --qr"
+            ) from None
+        try:
+            await client(auth.CheckPasswordRequest(proof))
             return
         except (errors.PasswordHashInvalidError, errors.SrpIdInvalidError):
             if attempt == _TRIES:
@@ -184,7 +196,7 @@ async def _with_password(client: TelegramClient, terminal: Terminal) -> None:
 # ---- QR code
 
 
-async def _with_qr(client: TelegramClient, terminal: Terminal) -> None:
+async def _with_qr(client: ListeningClient, terminal: Terminal) -> None:
     scanned = asyncio.Event()
 
     async def heard(update: Any) -> None:
@@ -204,7 +216,7 @@ async def _with_qr(client: TelegramClient, terminal: Terminal) -> None:
     raise LoginRefused(words="Nobody has scanned the code. Try again, or log in by number: stampmill login")
 
 
-async def _shown(client: TelegramClient, terminal: Terminal, scanned: asyncio.Event) -> bool:
+async def _shown(client: ListeningClient, terminal: Terminal, scanned: asyncio.Event) -> bool:
     """Shows a code until it's scanned or expires; whether somebody is logged in now."""
     token = await client(auth.ExportLoginTokenRequest(client.api_id, client.api_hash, except_ids=[]))
     if not isinstance(token, types.auth.LoginToken):
@@ -214,7 +226,7 @@ async def _shown(client: TelegramClient, terminal: Terminal, scanned: asyncio.Ev
     terminal.say("Scan it with Telegram on the account's phone: Settings, Devices, Link Desktop Device.")
     left = (token.expires - dt.datetime.now(dt.UTC)).total_seconds()
     try:
-        await asyncio.wait_for(scanned.wait(), max(1.0, left))
+        await asyncio.wait_for(scanned.wait(), min(max(1.0, left), _QR_LONGEST_S))
     except TimeoutError:
         terminal.say("That code has expired; here is the next one.")
         return False
@@ -222,7 +234,7 @@ async def _shown(client: TelegramClient, terminal: Terminal, scanned: asyncio.Ev
     return await _accepted(client, token)
 
 
-async def _accepted(client: TelegramClient, token: Any) -> bool:
+async def _accepted(client: ListeningClient, token: Any) -> bool:
     if isinstance(token, types.auth.LoginTokenMigrateTo):
         await client._switch_dc(token.dc_id)
         token = await client(auth.ImportLoginTokenRequest(token.token))

@@ -17,16 +17,17 @@ from typing import Any, Final
 from telethon import errors, functions, types
 from telethon.extensions import html
 
-from bot_adapter.fatal import raise_if_fatal
+from bot_adapter.asking import Passing, asked, is_for_good
+from bot_adapter.fatal import raise_if_fatal, text_of
 from bot_adapter.files_out import FilesOut
 from bot_adapter.peers import Peers, UnknownChat
 from pipeline.adapter.model import FilesFacts, Link, Say, Sent, StatusFacts, Undeliverable
 
-REQUEST_S: Final = 30.0  # for one request; Telethon has no limit of its own
 _MAX_ID: Final = 2**63 - 1
 _RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LOOK_BACK: Final = 50  # messages that are searched for one of which only its being there is known
-_REFUSED_IDS: Final = ("REPLY_MESSAGE_ID_INVALID", "REPLY_TO_INVALID", "MSG_ID_INVALID", "MESSAGE_ID_INVALID")
+_REFUSED_IDS: Final = ("REPLY_", "MSG_ID_INVALID", "MESSAGE_ID_INVALID", "TOPIC_")
+_REFUSALS: Final = 4  # of a kind that nobody knows, until an answer is given up
 
 Render = Callable[[Say], Awaitable[str]]
 Told = Callable[[Say, int, str], None]  # an item that is there now, as which message, with which text
@@ -60,6 +61,12 @@ class Outbox:
     def flood_s(self) -> float:
         """How long Telegram still wants no message from us."""
         return max(0.0, self._not_before - time.monotonic())
+
+    @property
+    def words(self) -> str:
+        """What holds answers up, empty where nothing does."""
+        waits = self._busy and self.flood_s >= 1
+        return f"Telegram asks to wait {self.flood_s:.0f} s before the next answer" if waits else ""
 
     def add(self, say: Say) -> None:
         """SAY is to be sent after what waits for its chat; before the status messages if it's none itself."""
@@ -120,7 +127,7 @@ class Outbox:
     ) -> int | None:
         """Has SEND try (plainly or not, as a reply or not) until the message is there; its id. Where Telegram only says
         that it's there, FIND looks for it. None where it can never be, which is reported."""
-        attempt = 0
+        attempt = refusals = 0
         plain = without_reply = False
         while True:
             await self._wait_out_flood()
@@ -128,25 +135,30 @@ class Outbox:
                 return await send(plain, not without_reply)
             except errors.RandomIdDuplicateError:
                 return await find()
-            except (errors.FloodWaitError, errors.FloodPremiumWaitError) as error:
-                self._not_before = time.monotonic() + error.seconds
-                continue
-            except errors.SlowModeWaitError as error:
-                await asyncio.sleep(error.seconds)
-                continue
-            except (OSError, TimeoutError, errors.ServerError, errors.TimedOutError):
-                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+            except (Passing, OSError) as error:
+                await self._wait(error, attempt)
                 attempt += 1
-                continue
             except (errors.RPCError, UnknownChat) as error:
                 raise_if_fatal(error)
-                if _is_about_reply(error) and not without_reply and say.reply_to:
-                    without_reply = True
-                elif isinstance(error, errors.BadRequestError) and "ENTIT" in str(error.message) and not plain:
-                    plain = True
-                else:
-                    self._link.report(Undeliverable(say.item, type(error).__name__))
+                refusals += 1
+                about_reply = _is_about_reply(error) and not without_reply
+                final = isinstance(error, UnknownChat) or (is_for_good(error) and not about_reply)
+                if final or refusals > _REFUSALS:
+                    self._link.report(Undeliverable(say.item, text_of(error)[:60] or type(error).__name__))
                     return None
+                # What may be at fault is left out: the reply's target where that is named, formatting, in the end both.
+                without_reply |= about_reply or refusals == _REFUSALS
+                plain |= "ENTIT" in text_of(error) or refusals > 1
+                if not (about_reply or plain):
+                    await asyncio.sleep(_RETRY_S[0])
+
+    async def _wait(self, error: Exception, attempt: int) -> None:
+        """Waits as long as ERROR wants, or the longer the more ATTEMPTs there were."""
+        wait_s = getattr(error, "wait_s", 0.0)
+        if wait_s and not getattr(error, "of_chat", False):
+            self._not_before = time.monotonic() + wait_s
+        else:
+            await asyncio.sleep(wait_s or _RETRY_S[min(attempt, len(_RETRY_S) - 1)])
 
     async def _wait_out_flood(self) -> None:
         while (left := self.flood_s) > 0:  # noqa: ASYNC110 - another chat's message may make it longer meanwhile
@@ -155,7 +167,7 @@ class Outbox:
     async def _send(self, say: Say, text: str, plain: bool, reply: bool) -> int:
         words, entities = html.parse(text)
         request = functions.messages.SendMessageRequest(
-            peer=await self._peers.find(say.chat),
+            peer=await self._peers.find(say.chat, guess=True),
             message=words,
             random_id=say.random_id,
             entities=None if plain else entities,
@@ -163,27 +175,27 @@ class Outbox:
             silent=isinstance(say.facts, StatusFacts) or None,
             no_webpage=True,
         )
-        return message_id(await asyncio.wait_for(self._client(request), REQUEST_S), say.random_id)
+        return message_id(await asked(self._client(request)), say.random_id)
 
     async def _send_file(self, say: Say, path: Path, number: int, plain: bool, reply: bool) -> int:
         random_id = (say.random_id + number) & _MAX_ID
         request = functions.messages.SendMediaRequest(
-            peer=await self._peers.find(say.chat),
+            peer=await self._peers.find(say.chat, guess=True),
             media=await self._files.uploaded(path),
             message="",
             random_id=random_id,
             reply_to=_reply_to(say, reply),
             silent=True,
         )
-        return message_id(await asyncio.wait_for(self._client(request), REQUEST_S), random_id)
+        return message_id(await asked(self._client(request)), random_id)
 
     async def _find(self, say: Say, text: str) -> int:
         """The id of a message of ours of which Telegram only says that it's there; 0 where it isn't found."""
         words, _ = html.parse(text)
         try:
             peer = await self._peers.find(say.chat)
-            found = await asyncio.wait_for(self._client.get_messages(peer, limit=_LOOK_BACK), REQUEST_S)
-        except (errors.RPCError, OSError, UnknownChat, TimeoutError):
+            found = await asked(self._client.get_messages(peer, limit=_LOOK_BACK))
+        except (errors.RPCError, Passing, UnknownChat):
             return 0  # bots may not look back
         for message in found:
             replies = getattr(message, "reply_to_msg_id", None) or 0
@@ -204,11 +216,13 @@ def message_id(result: Any, random_id: int) -> int:
     """The id of the message that a request with RANDOM_ID has made, as its RESULT says; 0 where it doesn't."""
     if isinstance(result, types.UpdateShortSentMessage):
         return int(result.id)
-    for update in getattr(result, "updates", None) or [getattr(result, "update", None)]:
+    updates = getattr(result, "updates", None) or [getattr(result, "update", None)]
+    for update in updates:
         if isinstance(update, types.UpdateMessageID) and update.random_id == random_id:
             return int(update.id)
-    return 0
+    new = [one for one in updates if isinstance(one, types.UpdateNewMessage | types.UpdateNewChannelMessage)]
+    return int(new[0].message.id) if len(new) == 1 else 0
 
 
 def _is_about_reply(error: Exception) -> bool:
-    return any(word in str(getattr(error, "message", "")) for word in _REFUSED_IDS)
+    return any(word in text_of(error) for word in _REFUSED_IDS)

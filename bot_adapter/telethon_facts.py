@@ -67,6 +67,10 @@ def facts() -> Iterator[tuple[str, Callable[[], bool]]]:
     yield "a client keeps its configuration on its class", lambda: "_config" in vars(TelegramBaseClient)
     yield "a client moves to another DC", lambda: inspect.iscoroutinefunction(TelegramClient._switch_dc)
     yield "a client has a sender", lambda: "_sender" in _names(TelegramBaseClient.__init__)
+    yield "a client hands updates over by a queue", lambda: "_updates_queue" in _names(TelegramBaseClient.__init__)
+    yield "a client asks for its state after a login", lambda: inspect.iscoroutinefunction(TelegramClient._on_login)
+    yield "a client finds a DC", lambda: {"dc_id", "cdn"} <= _parameters(TelegramClient._get_dc)
+    yield "a sender counts its tries", lambda: {"_retries", "_updates_queue"} <= set(_names(MTProtoSender.__init__))
     yield "RSA keys can be added", lambda: _parameters(rsa.add_key) == {"pub", "old"}
     yield (
         "flood waits are told apart",

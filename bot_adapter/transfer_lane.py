@@ -12,6 +12,7 @@ from telethon.network import MTProtoSender
 from telethon.tl import TLRequest, functions
 from telethon.tl.alltlobjects import LAYER
 
+from bot_adapter.news import Address
 from bot_adapter.transfer_wire import Wire
 
 
@@ -95,6 +96,7 @@ class Lane:
             self.idle_since = loop.time()
             if not future.done():
                 future.cancel()
+            _retrieve(future)  # whoever asked may have gone
         for other in self._earlier_than(number):
             other.overtaken += 1
         if not future.cancelled():
@@ -136,13 +138,6 @@ def _retrieve(future: asyncio.Future[Any]) -> None:
     """Looks at what FUTURE ended with, since asyncio complains about errors that nobody has seen."""
     if future.done() and not future.cancelled():
         future.exception()
-
-
-class Address(NamedTuple):
-    """Where a DC is."""
-
-    host: str
-    port: int
 
 
 async def dial(

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from telethon import errors
 from telethon.tl import TLRequest
 
+from bot_adapter.asking import passing_of
 from bot_adapter.transfer_lane import Lane, LaneLost, Patience, Unanswered
 from bot_adapter.transfer_window import Ceiling, Rotation, Window
 
@@ -16,7 +17,7 @@ Ask = Callable[[TLRequest], Awaitable[Any]]
 _BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _LOOK_S: Final = 0.5
 _PASSING: Final = (errors.ServerError, errors.TimedOutError, errors.RpcCallFailError)
-_ACCOUNT: Final = (errors.UnauthorizedError, errors.AuthKeyError, errors.AuthKeyNotFound)
+_ACCOUNT: Final = (errors.UnauthorizedError, errors.AuthKeyDuplicatedError, errors.AuthKeyNotFound)
 
 
 class Work(Protocol):
@@ -195,12 +196,12 @@ class Pool:
         self.pump()
 
     def _refused(self, lane: Lane, work: Work, piece: int, error: Exception) -> None:
-        seconds = getattr(error, "seconds", None)
-        if isinstance(error, errors.FloodError) and seconds is not None:
-            self._window.flooded(max(1, seconds), self._loop.time())
+        passing = passing_of(error) if isinstance(error, errors.RPCError) else None
+        if passing is not None and passing.wait_s:
+            self._window.flooded(passing.wait_s, self._loop.time())
             work.put_back(piece)
-        elif isinstance(error, _PASSING):
-            self._trouble(f"Telegram has troubles of its own ({error})")
+        elif passing is not None:
+            self._trouble(str(passing))
             work.put_back(piece)
         elif isinstance(error, _ACCOUNT):
             work.put_back(piece)

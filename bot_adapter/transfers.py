@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-from telethon import TelegramClient, errors
+from telethon import errors
 from telethon.crypto import AuthKey
 from telethon.tl import types
 from telethon.tl.functions.auth import ExportAuthorizationRequest
-from telethon.tl.functions.help import GetConfigRequest
 
-from bot_adapter.download import Download, Progress
+from bot_adapter.asking import asked
+from bot_adapter.download import Download, Manners, Progress
 from bot_adapter.download_file import PartFile
-from bot_adapter.transfer_lane import Address, Lane, Patience, dial
+from bot_adapter.news import Address, ListeningClient
+from bot_adapter.transfer_lane import Lane, Patience, dial
 from bot_adapter.transfer_pool import Pool
 from bot_adapter.transfer_window import FREE, PREMIUM, Ceiling
 from bot_adapter.upload import Upload
@@ -24,23 +26,25 @@ _REQUEST_S: Final = 30.0  # for a request over the account's own connection
 
 
 class Transfers:
-    """Made for a CLIENT that is logged in. The downloads and uploads that run share each DC's window in turns."""
+    """Made for a CLIENT that is logged in; REFRESH gives a chat's message as it is now. The downloads and uploads that run share each DC's window in turns."""
 
     def __init__(
         self,
-        client: TelegramClient,
+        client: ListeningClient,
         *,
         premium: bool,
+        refresh: Callable[[int, int], Awaitable[Any]] | None = None,
         ceiling: Ceiling | None = None,
         patience: Patience | None = None,
     ) -> None:
         self._client = client
+        self._refresh = refresh
+        self._manners = Manners()
         self._ceiling = ceiling or (PREMIUM if premium else FREE)
         self._patience = patience or Patience()
         self._pools: dict[int, Pool] = {}
         self._keys: dict[int, AuthKey] = {}  # of other DCs
         self._salts: dict[int, int] = {}
-        self._addresses: dict[int, Address] = {}
         self._renewed: dict[int, int] = {}
         self._quiet = True
         self._hello_works = False
@@ -66,9 +70,9 @@ class Transfers:
         document = letter.document
         file = await asyncio.to_thread(PartFile(path, document.id, document.size).open)
         try:
-            work = Download(document, file, lambda: self._refetch(letter), progress)
+            work = Download(document, file, lambda: self._refetch(letter), progress, self._manners)
             progress(file.done_bytes)
-            await self._carried(work, document.dc_id)
+            await self._carried(work, await self._place(document.dc_id))
             await file.finish()
         finally:
             await asyncio.to_thread(file.close)
@@ -101,14 +105,32 @@ class Transfers:
         return result
 
     async def _refetch(self, letter: Any) -> Any:
-        found = await asyncio.wait_for(self._client.get_messages(letter.peer_id, ids=letter.id), _REQUEST_S)
+        if self._refresh is not None:
+            found = await self._refresh(letter.chat_id, letter.id)
+        else:
+            found = await asked(self._client.get_messages(letter.peer_id, ids=letter.id))
         return found.document if found else None
+
+    async def _place(self, dc: int) -> int:
+        """The DC to ask for a file that is said to lie in DC: home, where that is none; if it's wrong, home says so."""
+        if dc == self._home or dc in self._keys:
+            return dc
+        try:
+            address = await asyncio.wait_for(self._client.address_of(dc), _REQUEST_S)
+        except (OSError, errors.RPCError):
+            return self._home
+        return self._home if address == self._home_address else dc
 
     # ---- Connections
 
     @property
     def _home(self) -> int:
         return int(self._client.session.dc_id)
+
+    @property
+    def _home_address(self) -> Address:
+        session = self._client.session
+        return Address(session.server_address, session.port)
 
     def _pool(self, dc: int) -> Pool:
         if dc not in self._pools:
@@ -118,11 +140,9 @@ class Transfers:
 
     async def _dial(self, dc: int) -> Lane:
         if dc == self._home:
-            session = self._client.session
-            address = Address(session.server_address, session.port)
             self._salts.setdefault(dc, self._client._sender._state.salt)
-            return await self._lane(dc, address, self._client._sender.auth_key)
-        address = await self._address(dc)
+            return await self._lane(dc, self._home_address, self._client._sender.auth_key)
+        address = await asyncio.wait_for(self._client.address_of(dc), _REQUEST_S)
         async with self._making_key[dc]:
             if dc not in self._keys:
                 export = self._client(ExportAuthorizationRequest(dc))
@@ -158,14 +178,3 @@ class Transfers:
         if dc != self._home:
             self._keys[dc] = made
         return lane
-
-    async def _address(self, dc: int) -> Address:
-        if dc not in self._addresses:
-            config = await asyncio.wait_for(self._client(GetConfigRequest()), _REQUEST_S)
-            for option in config.dc_options:
-                if not (option.ipv6 or option.cdn or option.tcpo_only or option.secret):
-                    self._addresses.setdefault(option.id, Address(option.ip_address, option.port))
-        try:
-            return self._addresses[dc]
-        except KeyError:
-            raise ConnectionError(f"Telegram names no address of DC {dc}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import tarfile
 import time
@@ -15,6 +16,7 @@ from telethon import errors
 
 from bot_adapter import series
 from bot_adapter.answers import Standing, Transfer, Waiting
+from bot_adapter.asking import Passing, passing_of
 from bot_adapter.board import Board
 from bot_adapter.download import DownloadRefused, Progress
 from bot_adapter.ears import read
@@ -41,6 +43,7 @@ from pipeline.config import Telegram
 from pipeline.model import Code, Reason
 from pipeline.volume_sets import Whole
 
+_log: Final = logging.getLogger(__name__)
 TICK_S: Final = 0.5
 _RETRY_S: Final = (1.0, 3.0, 10.0, 30.0)
 _REFUSALS: Final = 6  # by Telegram, after which a file is given up
@@ -223,17 +226,32 @@ class Uploads:
                     return True
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 await self._fetch(letter, path, transfer.note)
-            except (OSError, TimeoutError, UnknownChat, errors.FloodError, errors.ServerError):
+            except Passing as error:
+                await asyncio.sleep(error.wait_s)
                 return False
-            except errors.RPCError as error:
-                raise_if_fatal(error)
-                transfer.refusals += 1
-                if transfer.refusals >= _REFUSALS:
-                    raise DownloadRefused(_withheld(error)) from error
+            except (OSError, UnknownChat):
+                return False
+            except DownloadRefused:
+                raise
+            except Exception as error:  # noqa: BLE001 - it concerns this one file, and is told at last
+                self._refused(transfer, error)
                 return False
         del gathering.transfers[message.message]
         self._link.report(Fetched(gathering.upload.id, message.message))
         return True
+
+    @staticmethod
+    def _refused(transfer: _Transfer, error: Exception) -> None:
+        """Something stood in TRANSFER's way that may stay. Raises DownloadRefused once that was often enough, and what
+        ends the account's use."""
+        raise_if_fatal(error)
+        if isinstance(error, errors.RPCError) and passing_of(error) is not None:
+            return
+        if not isinstance(error, errors.RPCError):
+            _log.error("a download failed in an unknown way", exc_info=error)
+        transfer.refusals += 1
+        if transfer.refusals >= _REFUSALS:
+            raise DownloadRefused(_withheld(error)) from error
 
     def _is_same(self, message: Message, letter: Any) -> bool:
         """Whether LETTER still has the file of MESSAGE; if not, that is reported, and this download is nobody's."""

@@ -139,6 +139,8 @@ class Telegram(msgspec.Struct, frozen=True, kw_only=True):
     stranger_reply: str = ""  # what others are told, once; empty: nothing
     server: str = ""  # a test server in place of Telegram's, as host:port
     server_key: Folder = ""  # ... and the file with its public key (PEM)
+    # ... and where its DCs are, by number (4 = "host:port"), where it doesn't say so itself, or not rightly.
+    dcs: dict[str, str] = {}
 
     def session_file(self, paths: Paths) -> Path:
         """Where the login is kept."""
@@ -186,11 +188,21 @@ class Objects(msgspec.Struct, frozen=True, kw_only=True):
     options_file: Folder = ""  # JSON: key, secret, endpoint_url, ...; empty: the service's credential objects_options
 
 
+class Iceberg(msgspec.Struct, frozen=True, kw_only=True):
+    """Apache Iceberg tables, named in a SQL catalogue, that each job's tables are written to too."""
+
+    warehouse: str  # where their data lies, such as file:///srv/warehouse or s3://bucket/warehouse
+    uri: str = ""  # the catalogue's database, in SQLAlchemy's words: sqlite:////srv/warehouse/catalog.db
+    namespace: str = "stampmill"  # the namespace; it must be this library's alone
+    options_file: Folder = ""  # JSON: uri, s3.endpoint, ...; empty: the service's credential iceberg_options
+
+
 class Targets(msgspec.Struct, frozen=True, kw_only=True):
     """Where published jobs go beside the library. A job is done once it is in all of them."""
 
     postgres: Postgres | None = None  # a database
     objects: Objects | None = None  # an object store
+    iceberg: Iceberg | None = None  # an Iceberg catalogue
     retry_s: Seconds = 30.0  # between two tries, where one of them can't take anything
 
 

@@ -576,3 +576,80 @@ def test_an_empty_file_cant_be_sent(stage: Stage) -> None:
             await stage.transfers.upload(stage.folder / "empty", "empty", lambda done: None)
 
     stage.run(story)
+
+
+@pytest.mark.parametrize(
+    "manners",
+    [{"part_bytes": 512 * 1024}, {"part_bytes": 300 * 1024}, {"part_limit": 512 * 1024}, {"part_limit": 64 * 1024}],
+    ids=str,
+)
+def test_a_server_may_give_less_at_once(stage: Stage, manners: dict[str, int]) -> None:
+    content = Blocks(5 * MIB + 12345)
+    stage.server.set_manners(**manners)
+
+    async def story(stage: Stage) -> None:
+        assert await stage.fetch(await stage.letter(content)) == _whole(content)
+
+    stage.run(story)
+    assert stage.server.served() == (content.size, 0)
+
+
+@pytest.mark.parametrize("act", [Act.SILENCE, Act.DROP])
+def test_hashes_that_never_come_are_not_waited_for_twice(
+    stage: Stage, act: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot_adapter.download._HASHES_S", 0.2)
+    stage.server.fault(Fault("upload.getFileHashes", act, times=1000))
+
+    async def story(stage: Stage) -> None:
+        for number in range(4):
+            content = Blocks(1000 + number)
+            assert await stage.fetch(await stage.letter(content), f"f{number}") == _whole(content)
+
+    stage.run(story)
+    assert len(stage.server.calls("upload.getFileHashes")) <= 4
+
+
+def test_a_dc_that_nobody_knows_is_home(stage: Stage) -> None:
+    content = Blocks(MIB + 1)
+
+    async def story(stage: Stage) -> None:
+        letter = await stage.letter(content)
+        letter.document.dc_id = 9
+        stage.client.spare = None
+        assert await stage.fetch(letter) == _whole(content)
+
+    stage.run(story)
+
+
+@pytest.mark.parametrize("text", ["FILE_REFERENCE_3_EXPIRED", "FILEREF_UPGRADE_NEEDED"])
+def test_references_expire_under_several_names(stage: Stage, text: str) -> None:
+    content = Blocks(3 * MIB)
+    stage.server.fault(Fault("upload.getFile", Act.ERROR, code=406 if "UP" in text else 400, text=text))
+
+    async def story(stage: Stage) -> None:
+        assert await stage.fetch(await stage.letter(content)) == _whole(content)
+
+    stage.run(story)
+
+
+def test_where_a_dc_is_may_be_configured(tmp_path: Path) -> None:
+    content = Blocks(2 * MIB)
+    with TelegramServer(dcs=(2, 4)) as server:
+        server.set_manners(names_dcs=False)
+        host, port = server.address(4)
+        account, ada = server.add_account(), server.add_user("Ada")
+
+        async def story() -> None:
+            config = configured(server, tmp_path, dcs={"4": f"{host}:{port}"})
+            async with logged_in(config, account) as client:
+                transfers = Transfers(client, premium=True, patience=QUICK)
+                number = server.send_document(ada, account, content, dc=4)
+                await client.get_dialogs()
+                letter = await client.get_messages(ada.id, ids=number)
+                await transfers.fetch(letter, tmp_path / "x", lambda done: None)
+                await transfers.close()
+
+        asyncio.run(story())
+        assert (tmp_path / "x").read_bytes() == _whole(content)
+        assert {call.dc for call in server.calls("upload.getFile")} == {4}

@@ -160,12 +160,15 @@ class Connection:
                 return
             quiet |= isinstance(obj, functions.InvokeWithoutUpdatesRequest)
             if isinstance(obj, functions.InitConnectionRequest):
-                self.key.initialized = obj.api_id == self._dc.server.api_id
+                self.key.initialized = self.session.initialized = obj.api_id == self._dc.server.api_id
             obj = obj.query
         name = method_name(obj)
         fault = self._dc.server.faults.strike(name, obj)
         self._dc.server.heard(self._dc.id, self.number, self.key, name, obj)
         if fault and not self._may_go_on(fault, msg_id):
+            return
+        if self._dc.server.manners.forgets_hello and not self.session.initialized:
+            self._answer(msg_id, self._error(400, "CONNECTION_NOT_INITED"), None)
             return
         request = Request(tl=obj, name=name, key=self.key, dc=self._dc, connection=self, msg_id=msg_id)
         answer = self._carry_out(request)

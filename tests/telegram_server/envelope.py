@@ -26,6 +26,7 @@ class Session:
     last_msg_id: int = 0
     seen: set[int] = field(default_factory=set)
     wants_updates: bool = False
+    initialized: bool = False
 
     def message_id(self, reply: bool) -> int:
         """A new id for a message of the server's, a REPLY or one that the client didn't ask for."""

@@ -23,7 +23,10 @@ def get_file(request: Request) -> Any:
     stored = _located(request)
     _aligned(tl.offset, tl.limit, precise=bool(tl.precise))
     _crowded(request)
-    data = stored.content.read(tl.offset, tl.limit)
+    manners = request.server.manners
+    if manners.part_limit and tl.limit > manners.part_limit:
+        raise bad("LIMIT_INVALID")
+    data = stored.content.read(tl.offset, min(tl.limit, manners.part_bytes or tl.limit))
     request.server.served(stored.id, tl.offset, len(data))
     return types.upload.File(types.storage.FileUnknown(), int(now().timestamp()), data)
 

@@ -44,7 +44,8 @@ class Logins:
 @methods.add(functions.help.GetConfigRequest, anyone=True)
 def get_config(request: Request) -> Any:
     server = request.server
-    options = [types.DcOption(id=dc.id, ip_address=dc.host, port=dc.port) for dc in server.dcs.values()]
+    dcs = server.dcs.values() if server.manners.names_dcs else ()
+    options = [types.DcOption(id=dc.id, ip_address=dc.host, port=dc.port) for dc in dcs]
     numbers = dict.fromkeys(_CONFIG_NUMBERS, 1000)
     return types.Config(
         date=now(),

@@ -53,7 +53,7 @@ def _page(request: Request, wanted: Callable[[Letter], bool]) -> Any:
     )
     first = sum(1 for one in all_of_it if tl.offset_id and one.id >= tl.offset_id)
     start = first + tl.add_offset
-    page = all_of_it[max(start, 0) : max(start + min(tl.limit, 100), 0)]
+    page = all_of_it[max(start, 0) : max(start + min(tl.limit, request.server.manners.history_page), 0)]
     page = [one for one in page if (not tl.min_id or one.id > tl.min_id) and (not tl.max_id or one.id < tl.max_id)]
     return _answered(request, box, page, len(all_of_it))
 
@@ -63,7 +63,7 @@ def _answered(request: Request, box: Box, page: list[Letter], count: int) -> Any
     rendered = [one.render(request.me.id) for one in page]
     if box.owner < 0:
         return types.messages.ChannelMessages(box.pts, count, rendered, [], chats, users)
-    if len(page) == count:
+    if len(page) == count or request.server.manners.history_whole:
         return types.messages.Messages(rendered, [], chats, users)
     return types.messages.MessagesSlice(count, rendered, [], chats, users)
 
@@ -86,6 +86,7 @@ def _by_number(request: Request, box: Box) -> Any:
     rendered = [
         box.letters[one].render(request.me.id) if one in box.letters else types.MessageEmpty(one, peer_id=None)
         for one in ids
+        if one in box.letters or not request.server.manners.leaves_out_gone
     ]
     if box.owner < 0:
         return types.messages.ChannelMessages(box.pts, len(rendered), rendered, [], chats, users)
@@ -148,7 +149,7 @@ def send_message(request: Request) -> Any:
     )
     request.server.told(sent, besides=request.connection)
     box, event = sent[0]
-    if box.owner < 0:
+    if box.owner < 0 or not request.server.manners.tells_ids:
         return _sent(request, [(box, event)], [tl.random_id])
     return types.UpdateShortSentMessage(event.ids[0], event.pts, event.count, now(), out=True, entities=tl.entities)
 
@@ -161,6 +162,7 @@ def _short(text: str, most: int, otherwise: str) -> None:
 def _sent(request: Request, events: list[tuple[Box, Event]], random_ids: list[int]) -> Any:
     me = request.me.id
     ids = [types.UpdateMessageID(event.ids[0], one) for (_, event), one in zip(events, random_ids, strict=True)]
+    ids = ids if request.server.manners.tells_ids else []
     users, chats = named(request, [box.letters[event.ids[0]] for box, event in events])
     return types.Updates([*ids, *(box.update(event, me) for box, event in events)], users, chats, now(), 0)
 

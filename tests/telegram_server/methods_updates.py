@@ -7,7 +7,7 @@ from typing import Any
 from telethon import utils
 from telethon.tl import functions, types
 
-from tests.telegram_server.errors import bad
+from tests.telegram_server.errors import RpcRefused, bad
 from tests.telegram_server.methods import Methods, Request
 from tests.telegram_server.world import Box, Event, Letter, now
 
@@ -97,17 +97,24 @@ def named(request: Request, letters: list[Letter]) -> tuple[list[Any], list[Any]
     return request.world.entities(ids, request.me.id)
 
 
+def _kept(request: Request) -> None:
+    if not request.server.manners.keeps_state:
+        raise RpcRefused(400, "METHOD_INVALID")
+
+
 def _state(box: Box) -> Any:
     return types.updates.State(pts=box.pts, qts=0, date=now(), seq=1, unread_count=0)
 
 
 @methods.add(functions.updates.GetStateRequest)
 def get_state(request: Request) -> Any:
+    _kept(request)
     return _state(request.world.boxes[request.me.id])
 
 
 @methods.add(functions.updates.GetDifferenceRequest)
 def get_difference(request: Request) -> Any:
+    _kept(request)
     box = request.world.boxes[request.me.id]
     faults = request.server.faults
     events = box.since(request.tl.pts)

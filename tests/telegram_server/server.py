@@ -21,6 +21,7 @@ from tests.telegram_server.envelope import Key
 from tests.telegram_server.errors import bad
 from tests.telegram_server.faults import Fault, Faults
 from tests.telegram_server.keys import public_pem, server_key
+from tests.telegram_server.manners import Manners, pushed
 from tests.telegram_server.methods import Methods, Request
 from tests.telegram_server.srp import Verifier
 from tests.telegram_server.uploads import Parts
@@ -40,6 +41,7 @@ class Core:
         self.api_hash = "0123456789abcdef0123456789abcdef"
         self.world = World()
         self.faults = Faults()
+        self.manners = Manners()
         self.logins = methods_login.Logins()
         self.uploads: dict[tuple[int, int], Parts] = {}
         self.methods = Methods()
@@ -88,10 +90,11 @@ class Core:
         letter = box.letters.get(event.ids[0])
         ids = [viewer, box.owner, *([letter.chat, letter.sender] if letter else [])]
         users, chats = self.world.entities(ids, viewer)
-        updates = types.Updates([box.update(event, viewer)], users, chats, now(), 0)
+        updates = pushed(self.manners, box, event, viewer, users, chats)
         for connection in self._listening(viewer):
             if connection is not besides:
-                connection.push(updates)
+                for one in updates:
+                    connection.push(one)
 
     def _listening(self, user: int) -> list[Any]:
         return [
@@ -463,6 +466,10 @@ class TelegramServer:
                 setattr(core.faults, name, value)
 
         self._do(change)
+
+    def set_manners(self, **manners: Any) -> None:
+        """The server does things in these `Manners`, in all else as it does by itself."""
+        self._do(lambda core: setattr(core, "manners", Manners(**manners)))
 
     def drop_connections(self, most: int = 1_000_000) -> int:
         """Ends up to MOST connections, the newest first; how many there were."""

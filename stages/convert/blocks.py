@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from stages.convert import counter
@@ -15,6 +16,9 @@ from stages.convert.encoding import Chunk, Lines
 from stages.convert.records import Dialect, Record, read_record, write_record
 
 SLOW_START = 64 * 1024  # bytes read by the exact reader before the fast count is tried again
+_DELIMITERS = (b",", b";", b"\t", b"|")  # that files put together from others may have as well
+_SINCE = 10  # records that are wider than before for a table to be so
+_FOR_GOOD = 0.98  # the share of them from there on
 LONGEST_RECORD = 64 * 1024 * 1024
 
 
@@ -35,12 +39,46 @@ class Block(msgspec.Struct):
     proof: Callable[[], Block] | None = None  # the same with each record looked at, where only sums were
 
 
+class Wider(Exception):
+    """From some record on all have more fields, WIDTH: a table that has got columns in the course of time."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.width = width
+
+
+class _Growth:
+    """Whether records have got wider, once and for good."""
+
+    def __init__(self, width: int) -> None:
+        self._before = width
+        self._width = 0
+        self._since = 0
+        self._is_over = False
+
+    def take(self, widths: npt.NDArray[np.int64]) -> None:
+        """Goes on with the records that have WIDTHS."""
+        longer = np.flatnonzero(widths > self._before)
+        if self._is_over or (not self._width and not longer.size):
+            return
+        rest = widths if self._width else widths[longer[0] :]
+        self._width = self._width or int(rest[0])
+        self._since += rest.size
+        self._is_over = bool(np.count_nonzero(rest == self._width) < rest.size * _FOR_GOOD)
+
+    @property
+    def width(self) -> int:
+        """How many fields records have at last, 0 where they are no wider."""
+        return self._width if self._since >= _SINCE and not self._is_over else 0
+
+
 class Splitter:
     """Cuts chunks into blocks of records with WIDTH fields."""
 
     def __init__(self, dialect: Dialect, width: int) -> None:
         self._dialect = dialect
         self._width = width
+        self._growth = _Growth(width)
         self._carry: Chunk | None = None
 
     def blocks(self, chunk: Chunk, skip: int = 0, marks: counter.Marks | None = None) -> Iterator[Block]:
@@ -67,6 +105,11 @@ class Splitter:
         if at < len(chunk.text):
             self._carry = chunk.tail(at, lines)
 
+    def check_width(self) -> None:
+        """Raises Wider where records have got so."""
+        if self._growth.width:
+            raise Wider(self._growth.width)
+
     def _marks(self, text: bytes, at: int) -> counter.Marks:
         quote = self._dialect.quote
         return counter.mark(memoryview(text)[at:], self._dialect.delimiter[0], quote[0] if quote else None)
@@ -90,6 +133,7 @@ class Splitter:
         if delimiters == records * (width - 1) and not (width == 1 and _may_hold_blanks(data)):
             # A short record may make up for a long one, which the engine then refuses.
             proof = partial(self._each, lines, start, data, marks)
+            self._growth.take(np.full(1, width))
             return Block(data, records, records, has_empty_quoted=marks.has_empty_quoted, proof=proof)
         return self._each(lines, start, data, marks)
 
@@ -104,6 +148,7 @@ class Splitter:
         sizes = ends - starts
         first = np.frombuffer(data, np.uint8)[np.minimum(starts, len(data) - 1)]
         blanks = (sizes == 0) | ((sizes == 1) & (first == 0x0D))
+        self._growth.take((counts + 1)[~blanks])
         edit = _Edit(lines, start, self._dialect, self._width)
         for index in np.flatnonzero(blanks | (counts != self._width - 1)).tolist():
             edit.take(data, int(starts[index]), int(ends[index]), int(counts[index]), bool(blanks[index]))
@@ -153,7 +198,8 @@ class _Edit:
             self._blank += 1
             self._left_out.append(self._start + start)
         elif excess < 0:
-            self._keep(content + delimiter * -excess)
+            other = self._by_another_delimiter(content) if not delimiters else None
+            self._keep(other or content + delimiter * -excess)
         elif content.endswith(delimiter * excess):
             self._keep(content[: len(content) - excess * len(delimiter)])
         else:
@@ -174,10 +220,21 @@ class _Edit:
             self._reject(start, record.end, "a quote is opened and never closed")
         elif len(fields) > self._width:
             self._reject(start, record.end, f"{found} fields where {self._width} belong")
+        elif found == 1 and (other := self._by_another_delimiter(fields[0])):
+            self._keep(other)
         else:
             self._repaired += found != self._width or not record.is_regular
             fields += [b""] * (self._width - len(fields))
             self._pieces.append(write_record(fields, self._dialect))
+
+    def _by_another_delimiter(self, content: bytes) -> bytes | None:
+        """A record without a delimiter as one of the dialect, where another delimiter parts it just right."""
+        for mark in _DELIMITERS if self._width > 2 else ():
+            if mark != self._dialect.delimiter and content.count(mark) >= self._width - 1:
+                found = read_record(content, 0, Dialect(mark, self._dialect.quote), self._width)
+                if len(found.fields) == self._width and found.is_regular and found.end == len(content):
+                    return write_record(found.fields, self._dialect).removesuffix(b"\n")
+        return None
 
     def _keep(self, content: bytes) -> None:
         self._repaired += 1

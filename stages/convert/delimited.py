@@ -9,9 +9,10 @@ import msgspec
 
 from stages.convert import dialect, encoding, header, reasons
 from stages.convert.ahead import ahead
-from stages.convert.blocks import Block, Splitter
+from stages.convert.blocks import Block, Splitter, Wider
 from stages.convert.encoding import Encoding
 from stages.convert.family import Bench, Head, Refused
+from stages.convert.kinds import NULL
 from stages.convert.normal import Normal, StandInTaken, Written, normal
 from stages.convert.source import Source
 from stages.convert.text_table import Layout, TextTable
@@ -39,6 +40,13 @@ class Plan(msgspec.Struct, frozen=True):
         return Layout(
             self.header.names, way.delimiter, way.quote, self.normal.restore, way.is_padded, self.header.kinds
         )
+
+    def widened(self, width: int) -> Plan:
+        """The same for records of WIDTH fields, the last of them without a name."""
+        top = self.header
+        names = header.unique_names([*top.names, *[""] * (width - top.width)])
+        top = msgspec.structs.replace(top, names=names, kinds=(*top.kinds, *[NULL] * (width - len(top.kinds))))
+        return msgspec.structs.replace(self, header=top, facts={**self.facts, "columns_at_first": self.header.width})
 
 
 class Delimited:
@@ -71,6 +79,9 @@ class Delimited:
                 found = misjudged.encoding
                 facts = {**plan.facts, "encoding": found.codec, "encoding_confidence": found.confidence}
                 plan = msgspec.structs.replace(plan, encoding=found, facts=facts)
+            except Wider as wider:
+                bench.clear()
+                plan = plan.widened(wider.width)
             except StandInTaken as clash:
                 bench.clear()
                 taken |= {clash.mark}
@@ -148,6 +159,7 @@ def _read(plan: Plan, source: Source, bench: Bench) -> None:
                 chunk.strays = 0
                 yield block
             skip = 0
+        splitter.check_width()
 
     is_large = source.length > 2 * CHUNK
     table = TextTable(plan.layout, sheet, (lambda: ahead(blocks)) if is_large else blocks, bench, is_large=is_large)

@@ -73,7 +73,7 @@ def _quick(text: bytes, is_whole: bool) -> Choice | None:
     if not first or _HINT.match(text) or _ODD.search(sample) or _COMPOUND.search(first):
         return None
     found = [(mark, rows) for mark in COMMON if mark in first and (rows := _alike(sample, mark))]
-    if len(found) != 1 or found[0][0] + b" " in first:
+    if len(found) != 1 or found[0][0] + b" " in first or b" " + found[0][0] in first:
         return None
     delimiter, rows = found[0]
     if len(sample) < len(text) or not is_whole:
@@ -89,7 +89,7 @@ def _quick(text: bytes, is_whole: bool) -> Choice | None:
 _ODD = re.compile(
     rb"(?:^|[,;\t|\n])[ ]*['`]|\\[\"',;\t|]|[,;\t|] +\"|\" +[,;\t|\n]|^[+|][-=+|: ]{3,}|\r\r", re.MULTILINE
 )
-_COMPOUND = re.compile(rb"[,;\t|][,;|~#*^&<>=!+:%$@]|[~#*^&<>=!+:%$@][,;\t|]")
+_COMPOUND = re.compile(rb"\t\t|[,;\t|][,;|~#*^&<>=!+:%$@]|[~#*^&<>=!+:%$@][,;\t|]")
 
 
 def _alike(sample: bytes, delimiter: bytes) -> list[tuple[int, list[str]]]:

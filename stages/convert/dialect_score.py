@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,11 @@ COMMON = (b",", b";", b"\t", b"|")
 QUOTES = (b'"', b"'", b"`")
 _PRIOR = {b",": 1.0, b";": 1.0, b"\t": 1.0, b"|": 0.97, b" ": 0.6, b":": 0.7, b"=": 0.4, b"&": 0.5, b"%": 0.4}
 _OTHER_PRIOR = 0.75
+_LOOK = 30  # lines in which cells are as wide as those above them
+_DISCOUNT = 0.8  # how much less a line above the table counts
 _SINGLE = 0.25  # what one column counts, where many count (width - 1) / width
+_ONLY_REPEATED = frozenset(b"@")  # too common by itself
+_BESIDE = frozenset(bytes((code,)) for code in b"|~#*^&<>=!+:%$;,\t@-")  # what delimiters of several bytes are made of
 _NO_DELIMITERS = frozenset(b"\r\n\"'`._-/\\@()[]{}")
 
 
@@ -30,10 +35,11 @@ def candidates(sample: bytes) -> Iterator[Written]:
     bars = sum(b"|" in line for line in lines)
     is_boxed = bars * 2 > len(lines) and sum(map(bool, map(BOX.match, lines))) in (1, 2, 3)
     for delimiter in (b"|",) if is_boxed else _delimiters(sample, lines):
-        is_padded = delimiter != b" " and sample.count(delimiter + b" ") * 2 > sample.count(delimiter)
+        is_padded = delimiter != b" " and _is_padded(sample, delimiter)
         is_collapsed = delimiter == b" " and b"  " in sample
         for quote in (None, *present) if present else (b'"',):
-            escapes = (None, b"\\") if quote and b"\\" + quote in sample else (None,)
+            is_escaped = any(b"\\" + mark in sample for mark in (quote, delimiter) if mark)
+            escapes = (None, b"\\") if is_escaped else (None,)
             for escape in escapes:
                 yield Written(
                     delimiter,
@@ -45,13 +51,29 @@ def candidates(sample: bytes) -> Iterator[Written]:
                 )
 
 
+def _is_padded(sample: bytes, delimiter: bytes) -> bool:
+    """Whether blanks stand before most delimiters, or after them, or wherever delimiters aren't below each other."""
+    sample = _ENCLOSED.sub(b'""', sample)
+    most = sample.count(delimiter)
+    if sample.count(delimiter + b" ") * 2 > most or sample.count(b" " + delimiter) * 2 > most:
+        return True
+    if b" " + delimiter not in sample:
+        return False
+    lines = [line.decode("utf-8", "replace") for line in sample.split(b"\n")[:_LOOK] if line.strip()]
+    mark = delimiter.decode()
+    places = {tuple(index for index in range(len(line)) if line.startswith(mark, index)) for line in lines}
+    return len(lines) > 2 and len(places) == 1
+
+
 def _in_quotes(lines: Sequence[bytes]) -> Iterator[Written]:
-    """Each line in quotes, with two delimiters or more in each, all alike: one column of text hardly looks so."""
+    """Each line in quotes, with two delimiters or more in each, or one without a blank, all alike: one column of text
+    hardly looks so."""
     if len(lines) < 3 or not all(map(WRAPPED.fullmatch, lines)):
         return
     for mark in COMMON:
         counts = {line.count(mark) for line in lines}
-        if len(counts) == 1 and min(counts) >= 2:
+        least = 2 if any(mark + b" " in line for line in lines) else 1
+        if len(counts) == 1 and min(counts) >= least:
             yield Written(mark, b'"', is_wrapped=True)
 
 
@@ -64,22 +86,43 @@ def _delimiters(sample: bytes, lines: Sequence[bytes]) -> list[bytes]:
         is_word = mark.isalnum() or byte >= 0x80 or byte in _NO_DELIMITERS
         if not is_word and (mark in COMMON or count * 2 >= len(lines)):
             found += _extended(mark, sample, lines)
+        elif byte in _ONLY_REPEATED and count * 2 >= len(lines) and _repeats(mark, sample) > 1:
+            found.append(mark * _repeats(mark, sample))
     return list(dict.fromkeys(found))
 
 
 def _extended(mark: bytes, sample: bytes, lines: Sequence[bytes]) -> list[bytes]:
-    """MARK, or what it's always part of, such as `||` and `~|~`; both where it's only mostly part of it."""
-    doubles = sample.count(mark * 2)
-    if mark != b" " and doubles:
-        if doubles * 2 == sample.count(mark):
-            return [mark * 2]
-        if sum(mark * 2 in line for line in lines) * 5 >= len(lines) * 4:
-            return [mark, mark * 2]
-    for other in set(sample) & set(b"|~#*^&<>=!+:%$"):
-        around = bytes((other,))
-        if around != mark and sample.count(around + mark + around) == sample.count(mark):
-            return [around + mark + around]
-    return [mark]
+    """MARK, or what it's always part of, such as `||` and `<|>`; both where it's only mostly part of it."""
+    times = _repeats(mark, sample) if mark != b" " else 1
+    if times > 1:
+        return [mark * times]
+    if mark != b" " and sum(mark * 2 in line for line in lines) * 5 >= len(lines) * 4:
+        return [mark, mark * 2]
+    return _surrounded(mark, sample)
+
+
+def _repeats(mark: bytes, sample: bytes) -> int:
+    """How often MARK stands in a row wherever it stands, where cells may be empty."""
+    return math.gcd(*map(len, re.findall(b"(?:" + re.escape(mark) + b")+", sample)))
+
+
+def _surrounded(mark: bytes, sample: bytes) -> list[bytes]:
+    """MARK with the marks that stand before and after it; and by itself where that isn't always so."""
+    whole = mark
+    for _turn in range(3):
+        places = [found.start() for found in re.finditer(re.escape(whole), sample)]
+        sides = [Counter(sample[i : i + 1] for i in (place + step for place in places) if i >= 0).most_common(1)
+                 for step in (-1, len(whole))]  # fmt: skip
+        before, after = (
+            side[0][0] if side and side[0][0] in _BESIDE and side[0][1] * 5 >= len(places) * 4 else b""
+            for side in sides
+        )
+        if not (before or after) or whole in (before, after):
+            break
+        whole = before + whole + after
+    if whole == mark:
+        return [mark]
+    return [whole] if sample.count(whole) == sample.count(mark) else [whole, mark]
 
 
 def _rows(sample: bytes, dialect: Dialect) -> list[list[str]]:
@@ -111,7 +154,10 @@ def score(sample: bytes, written: Written) -> float:
     widths = Counter(map(len, rows))
     width, count = max(widths.items(), key=lambda pair: (pair[1], pair[0]))
     body = [row for row in rows if len(row) == width]
-    alike = float((count / len(rows)) ** 1.5) * max(_SINGLE, (width - 1) / width)
+    above = next(index for index, row in enumerate(rows) if len(row) == width)  # notes above the table say little
+    alike = float((count / (len(rows) - _DISCOUNT * min(above, len(body) / 3))) ** 1.5) * max(
+        _SINGLE, (width - 1) / width
+    )
     if width > 1 and len(rows[0]) == 1:
         alike *= 0.75  # the first line knows nothing of it
     return float(alike * _typed_share(body) * _prior(sample, written, width) * (0.4 + 0.6 * _quoting(sample, written)))
@@ -134,6 +180,7 @@ def _is_within_times(sample: bytes, delimiter: bytes) -> bool:
     return len(_MOMENT.findall(bare)) * 2 > bare.count(b" ")
 
 
+_ENCLOSED = re.compile(rb'"[^"]*"')
 _QUOTED = re.compile(rb'"[^"\n]*"')
 _CLOCK = re.compile(rb"(?<!\d)(?:[01]\d|2[0-3])(:)[0-5]\d(?:(:)[0-5]\d)?(?!\d)")
 _MOMENT = re.compile(rb"\d\d \d\d:\d\d")

@@ -53,12 +53,17 @@ def detect(head: bytes, *, is_whole: bool) -> Encoding | None:
         if head.startswith(bom):
             return Encoding(codec, len(bom))
     if b"\0" in head:
-        return _by_zeros(head)
+        found = _by_zeros(head)
+        if found is not None or head.rstrip(b"\0").count(0) > len(head) // _ZEROS:
+            return found
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, is_whole)
     except UnicodeDecodeError:
         return _mostly_utf8(head) or _legacy(head)
     return Encoding("utf-8", is_proven=not head.isascii())
+
+
+_ZEROS = 50  # bytes of text for each that is zero, or more: what is left of a crash, or stands for an empty cell
 
 
 def _by_zeros(head: bytes) -> Encoding | None:
@@ -67,11 +72,17 @@ def _by_zeros(head: bytes) -> Encoding | None:
         if not any(head[top::4][: len(head) // 4]) and _is_utf32(head[: len(head) // 4 * 4], codec):
             return Encoding(codec, confidence=0.9)
     even, odd = head[0::2].count(0), head[1::2].count(0)
-    if odd > len(head) // 8 and even < odd // 8:
+    if odd > len(head) // 8 and even < odd // 8 and _is_utf16(head, "utf-16-le"):
         return Encoding("utf-16-le", confidence=0.9)
-    if even > len(head) // 8 and odd < even // 8:
+    if even > len(head) // 8 and odd < even // 8 and _is_utf16(head, "utf-16-be"):
         return Encoding("utf-16-be", confidence=0.9)
     return None
+
+
+def _is_utf16(head: bytes, codec: str) -> bool:
+    """Whether HEAD is text in CODEC: numbers of two bytes would be control characters too."""
+    text = head.decode(codec, "replace")
+    return sum(map(_is_control, text)) * 50 <= len(text)
 
 
 def _is_utf32(head: bytes, codec: str) -> bool:
@@ -193,6 +204,8 @@ def chunks(source: Source, encoding: Encoding, size: int, line_end: bytes = b"\n
         is_last = at + len(raw) >= source.length or len(raw) < wanted
         _check_guess(raw, encoding)
         text = to_utf8(raw, encoding.codec)
+        if is_last and text.endswith(b"\0"):  # room that was made and never filled
+            text = text.rstrip(b"\0")
         strays = 0 if encoding.codec == "utf-8" and text is raw else stray_lines(raw, encoding.codec)
         yield Chunk(text, raw, at, line, is_last, encoding.codec, line_end, strays)
         if is_last:

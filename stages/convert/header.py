@@ -13,7 +13,7 @@ import msgspec
 from stages.convert.kinds import NULL, TEXT, Kind, classify, join, join_all
 
 _BELOW = 12  # records compared with the first one,
-_TOP = 20  # rows in which a table has begun
+_TOP = 60  # rows in which a table has begun
 _END = 4  # and some from the sample's end
 
 
@@ -78,16 +78,27 @@ def _width(rows: Sequence[Sequence[str]]) -> int:
     width that most rows have; of two as common, the larger."""
     widths = Counter(map(len, rows))
     first = len(rows[0])
-    if first > 1 and widths[first] > max(2, len(rows) // 10):
+    most = max(widths, key=lambda width: (widths[width], width))
+    is_shared = widths[first] > max(2, len(rows) // 10) and widths[most] <= 2 * widths[first]
+    if first > 1 and is_shared and not _comes_after(rows, first, most):
         return first
-    return max(widths, key=lambda width: (widths[width], width))
+    return most
+
+
+def _comes_after(rows: Sequence[Sequence[str]], first: int, most: int) -> bool:
+    """Whether all rows of FIRST width stand above those of MOST: notes above a table."""
+    widths = list(map(len, rows))
+    return first != most and first not in widths[widths.index(most) :]
 
 
 def _starts(rows: Sequence[Sequence[str]], filled: Sequence[int], width: int) -> list[int]:
     """Where the table may start: at the first row that is no title or the like, after that if it's not filled, or after
     a blank line near the top."""
     typical = sorted(sum(map(bool, map(str.strip, rows[index]))) for index in filled)[len(filled) // 2]
-    starts = [index for index in filled[:_TOP] if not _is_preface(rows[index], width, typical)][:1] or [filled[0]]
+    apart = {before for before, after in itertools.pairwise(filled[:_TOP]) if after > before + 1}
+    above = {index for index in filled[:_TOP] if index in apart and len(rows[index]) != width}
+    starts = [i for i in filled[:_TOP] if i not in above and not _is_preface(rows[i], width, typical)][:1]
+    starts = starts or [filled[0]]
     for before, after in itertools.pairwise(filled[:_TOP]):
         is_apart = after > before + 1 or (before == starts[0] and not all(map(str.strip, rows[before])))
         if is_apart and after > starts[0] and len(rows[after]) >= width - 1:
@@ -100,6 +111,8 @@ def _is_preface(row: Sequence[str], width: int, typical: int) -> bool:
     cells = sum(1 for cell in row if cell.strip())
     if row[0].startswith("#") and len(row) != width:
         return True
+    if cells == len(row) >= max(3, width * 0.6):  # a header may lack the last names
+        return False
     return len(row) < width - (width > 2) or (cells == 1 and typical >= 3)
 
 
@@ -117,6 +130,9 @@ def _vote(first: Sequence[str], columns: Sequence[Sequence[str]], kinds: Sequenc
     cells = [cell.strip() for cell in first]
     found = list(map(classify, cells))
     vote = sum(map(_vote_kind, found, kinds))
+    moments = sum(kind.name in _MOMENTS for kind in found)
+    if moments >= 3 and moments > 2 * sum(kind.name in _MOMENTS for kind in kinds):
+        return max(vote, 2.0)
     if _is_scale(cells) and not any(map(_is_scale, zip(*columns, strict=True))):
         return max(vote, 2.0)
     if abs(vote) < 1:
@@ -133,6 +149,7 @@ def _is_scale(cells: Sequence[str]) -> bool:
     return len(numbers) >= 3 and len(steps) == 1 and steps != {0} and texts == list(range(len(texts)))
 
 
+_MOMENTS = frozenset(("date", "timestamp", "timestamptz"))
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
 

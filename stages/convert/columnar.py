@@ -13,7 +13,7 @@ from stages.convert import reasons
 from stages.convert.arrow_types import portable, sql_type, unfolded
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.header import unique_names
-from stages.convert.source import RawFile, Source
+from stages.convert.source import RawFile, Source, native_file
 
 _MAGIC = {
     b"PAR1": "parquet",
@@ -83,7 +83,7 @@ def _short(error: BaseException) -> str:
 def _read_parquet(source: Source, bench: Bench) -> None:
     from pyarrow import parquet
 
-    file = parquet.ParquetFile(RawFile(source))
+    file = parquet.ParquetFile(native_file(source))
     _write(file.schema_arrow, lambda: file.iter_batches(_ROWS), file.metadata.num_rows, "parquet", bench)
 
 
@@ -91,13 +91,13 @@ def _read_arrow(source: Source, bench: Bench) -> None:
     from pyarrow import feather, ipc
 
     if source.read(0, 4) == b"FEA1":
-        table = feather.read_table(RawFile(source))
+        table = feather.read_table(native_file(source))
         _write(table.schema, lambda: iter(table.to_batches(_ROWS)), table.num_rows, "feather", bench)
         return
     if source.read(0, 6) != b"ARROW1":
         _read_stream(source, bench)
         return
-    file = ipc.open_file(RawFile(source))
+    file = ipc.open_file(native_file(source))
 
     def batches() -> Iterator[Any]:
         return map(file.get_batch, range(file.num_record_batches))
@@ -108,15 +108,15 @@ def _read_arrow(source: Source, bench: Bench) -> None:
 def _read_stream(source: Source, bench: Bench) -> None:
     from pyarrow import ipc
 
-    schema = ipc.open_stream(RawFile(source)).schema
-    rows = sum(batch.num_rows for batch in ipc.open_stream(RawFile(source)))
-    _write(schema, lambda: iter(ipc.open_stream(RawFile(source))), rows, "arrow stream", bench)
+    schema = ipc.open_stream(native_file(source)).schema
+    rows = sum(batch.num_rows for batch in ipc.open_stream(native_file(source)))
+    _write(schema, lambda: iter(ipc.open_stream(native_file(source))), rows, "arrow stream", bench)
 
 
 def _read_orc(source: Source, bench: Bench) -> None:
     from pyarrow import orc
 
-    file = orc.ORCFile(RawFile(source))
+    file = orc.ORCFile(native_file(source))
     _write(file.schema, lambda: (file.read_stripe(i) for i in range(file.nstripes)), file.nrows, "orc", bench)
 
 

@@ -99,3 +99,13 @@ class RawFile(io.RawIOBase):
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)
+
+
+def native_file(source: Source) -> Any:
+    """SOURCE as a file of Arrow's own. Its threads may still be reading ahead when an error has ended what they read for,
+    and one that waits for Python when the process ends takes it down: so none is to call Python."""
+    import pyarrow as pa
+
+    if source.is_whole_file:
+        return pa.OSFile(f"/proc/self/fd/{source.descriptor}")
+    return pa.BufferReader(source.read(0, source.length))  # it lies in a pack, and so is small

@@ -12,6 +12,7 @@ from isal import isal_zlib
 from pipeline.model import Reason
 from stages.extract import reasons
 from stages.extract.protocol import CHUNK, Entry, Kind, Refused, Running
+from stages.extract.sums import crc16
 
 MAX_RESTARTS = 20  # after so many damaged members the rest is given up
 
@@ -31,6 +32,7 @@ class Listed:
     block: str = ""
     reason: Reason | None = None
     notes: tuple[str, ...] = ()
+    short_sum: bool = False  # `crc` is lzh's, of 16 bits
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -239,7 +241,7 @@ class Piece:
         data = self._reader.read(size if self._left < 0 else min(size, self._left))
         if not data and self._left > 0:
             raise self._refused(short=True)
-        self._crc = isal_zlib.crc32(data, self._crc)
+        self._crc = crc16(data, self._crc) if self._listed.short_sum else isal_zlib.crc32(data, self._crc)
         if self._left > 0:
             self._left -= len(data)
         self.over = not data or not self._left

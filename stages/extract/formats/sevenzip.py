@@ -24,6 +24,14 @@ MARKS: tuple[tuple[int, bytes, str, str], ...] = (
     (_ISO, b"CD001", "iso", "iso"),
 )
 _FIRST = frozenset(mark[:2] for _, mark, _, _ in MARKS)
+# What 7zz unpacks; for other methods it gives no byte and says so, to people.
+_METHODS = {
+    "7z": frozenset((
+        "Copy", "LZMA", "LZMA2", "PPMD", "BZip2", "Deflate", "Deflate64", "Delta", "BCJ", "BCJ2", "ARM", "ARMT", "ARM64",
+        "PPC", "IA64", "SPARC", "RISCV", "Swap2", "Swap4", "7zAES", "AES256CBC",
+    )),
+    "lzh": frozenset(f"-lh{kind}-" for kind in "04567xd"),
+}  # fmt: skip
 _NO = frozenset("lbcps")  # what a mode string starts with for links, devices, pipes and sockets
 
 
@@ -57,6 +65,8 @@ class SevenZip:
         kind = type_of(opening.blob.pread(36 << 10, 0)) or ("7z", "7z")  # behind a program that unpacks it
         if reason := missing("7zz", f"a {kind[1]} archive"):
             raise Refused(reason)
+        if kind[0] == "lzh" and opening.blob.pread(1, 20) == b"\3":
+            raise Refused(reasons.unsupported("it is an lzh archive of header level 3"))
         return SplitReader(SevenArchive(opening, opening.file(), *kind), opening.scratch)
 
 
@@ -143,8 +153,8 @@ def listed(fields: dict[str, str], kind: str = "") -> Listed:
     one = Listed(name, raw, notes=notes, block=fields.get("Block", ""), encrypted=fields.get("Encrypted") == "+")
     if size := fields.get("Size", ""):
         one.size = int(size) if size.isdigit() else -1
-    if len(crc := fields.get("CRC", "")) == 8:  # lzh has shorter sums of its own, which 7zz looks at
-        one.crc = int(crc, 16)
+    if crc := fields.get("CRC", ""):
+        one.crc, one.short_sum = int(crc, 16), kind == "lzh"
     if fields.get("Folder") == "+" or attributes.startswith("D") or mode.startswith("d"):
         one.kind, one.present = Kind.FOLDER, False
     elif fields.get("Symbolic Link") or fields.get("Hard Link") or (len(mode) == 10 and mode[0] in _NO):
@@ -154,7 +164,16 @@ def listed(fields: dict[str, str], kind: str = "") -> Listed:
         one.kind, one.reason = Kind.SPECIAL, reasons.unsafe(what)
     if kind == "xar":
         _as_in_xar(one, fields)
+    if one.present and (odd := _odd_method(fields.get("Method", ""), kind)):
+        one.present, one.reason = False, one.reason or reasons.unsupported(f"it is packed by a method called {odd}")
     return one
+
+
+def _odd_method(methods: str, kind: str) -> str:
+    """The first of METHODS, as 7zz lists them, that it doesn't unpack."""
+    known = _METHODS.get(kind)
+    names = (word.partition(":")[0] for word in methods.split())
+    return next((name[:40] for name in names if known is not None and name not in known), "")
 
 
 def _as_in_xar(one: Listed, fields: dict[str, str]) -> None:

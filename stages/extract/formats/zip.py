@@ -64,7 +64,8 @@ def entry_of(index: int, record: Record, encoding: str | None) -> Entry:
     if name.endswith("/") and not record.size:
         return Entry(index, name, kind=Kind.FOLDER)
     mode = record.attributes >> 16 if record.system in UNIX else 0
-    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+    piped = stat.S_ISFIFO(mode) and record.size > 0  # what was packed out of a pipe keeps the pipe's mode
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR) and not piped:
         what = "a symbolic link" if stat.S_ISLNK(mode) else "a device or pipe"
         return Entry(index, name, kind=Kind.SPECIAL, size=record.size, reason=reasons.unsafe(what), notes=notes)
     return Entry(index, name, size=record.size, notes=notes)

@@ -19,11 +19,16 @@ def portable(schema: Any, *, is_text_only: bool) -> Any:
 def unfolded(column: Any, kind: Any) -> Any:
     """COLUMN as KIND, its type in a portable schema. Raises ArrowException where a value has no place in that."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if is_told_apart(column.type):
         return pa.chunked_array([pa.array(list(map(_as_json, column.to_pylist())), pa.string())])
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+    if pa.types.is_run_end_encoded(column.type):
+        column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type)
+    if "list_view" in str(column.type):  # a cast gives lists that aren't valid
+        return pa.chunked_array([pa.array(column.to_pylist(), kind)])
     return column.cast(kind)
 
 
@@ -82,6 +87,10 @@ _SCALARS: tuple[tuple[Callable[[Any, Any], bool], Callable[[Any, Any], Any]], ..
     (lambda types, kind: types.is_time32(kind) and kind.unit == "s", lambda pa, kind: pa.time32("ms")),
     (lambda types, kind: types.is_duration(kind), lambda pa, kind: pa.int64()),
     (lambda types, kind: types.is_decimal256(kind), lambda pa, kind: pa.string()),
+    (
+        lambda types, kind: types.is_decimal(kind) and kind.scale < 0,
+        lambda pa, kind: pa.decimal128(38, 0) if kind.precision - kind.scale <= 38 else pa.string(),
+    ),
     (lambda types, kind: types.is_date64(kind), lambda pa, kind: pa.date32()),
 )
 

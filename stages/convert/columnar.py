@@ -33,6 +33,7 @@ _SUFFIXES = {
     ".orc": "orc",
     ".avro": "avro",
 }
+_STEP = "Write it with plainer types, or as CSV, and send it again; its bytes are kept as they came."
 _ROWS = 64 * 1024  # in a block
 
 Batches = Callable[[], Iterator[Any]]
@@ -69,6 +70,10 @@ class Columnar:
                 raise
             if "crypt" in str(error):  # in the words of Parquet's library
                 raise Refused(reasons.encrypted()) from error
+            if isinstance(error, pa.ArrowNotImplementedError):
+                raise Refused(
+                    reasons.unsupported(f"its {kind} has something unusual ({_short(error)})", _STEP)
+                ) from error
             raise Refused(reasons.corrupt(f"it can't be read as {kind} ({_short(error)})")) from error
 
 

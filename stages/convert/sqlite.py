@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
-from stages.convert import reasons
+from stages.convert import encoding, reasons
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.json_rows import RowBlock, RowTable
 from stages.convert.source import Source
@@ -64,8 +64,13 @@ def _connect(path: str) -> sqlite3.Connection:
     database = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
     database.execute("PRAGMA query_only = 1")
     database.execute("PRAGMA trusted_schema = 0")
-    database.text_factory = lambda data: data.decode("utf-8", "replace")
+    database.text_factory = _text
     return database
+
+
+def _text(data: bytes) -> str:
+    """DATA, which SQLite calls text but doesn't look at."""
+    return encoding.to_utf8(data, "utf-8").decode()
 
 
 def _names(database: sqlite3.Connection) -> list[str]:

@@ -19,7 +19,8 @@ _LINK = re.compile(rb"<Relationship\b[^>]*>")
 _VALUE = re.compile(rb"<v>[^<]|<t(?: [^>]*)?>[^<]")
 _PIECE = 1024 * 1024
 _DIMENSION = re.compile(rb"<(?:\w+:)?dimension ref=\"([A-Z]+)([0-9]+)(?::([A-Z]+)([0-9]+))?\"")
-_CELL = re.compile(rb"<(?:\w+:)?c [^>]*?\br=\"([A-Z]+)([0-9]+)\"")
+_FIRST_CELL = re.compile(rb"<c [^>]*?\br=\"([A-Z]+)([0-9]+)\"")
+_LAST_CELL = re.compile(rb"\br=\"([A-Z]+)([0-9]+)\"")
 _BYTES_A_CELL = 400  # of XML, at most; where there are more, the cells don't lie where the sheet says
 _REPEATED = re.compile(rb"-repeated=\"([0-9]{4,})\"")
 _REPEATED_ROW = re.compile(rb"<table:table-row\b([^>]*)>(.*?)</table:table-row>", re.DOTALL)
@@ -30,7 +31,6 @@ class Part(msgspec.Struct, frozen=True):
     """What the XML of a sheet says: rows, with or without a value in them, and cells of some kinds."""
 
     rows: int
-    cells: int
     errors: int
     booleans: int
 
@@ -71,15 +71,21 @@ class Package:
         return self._measured(member)
 
     def _measured(self, member: str) -> int:
-        rows, columns = set[int](), set[bytes]()
+        first_rows, columns = list[int](), set[bytes]()
         for text in self._rows(member):
-            found = _CELL.findall(text)
-            columns.update(column for column, _row in found)
-            rows.update((int(found[0][1]), int(found[-1][1])) if found else ())
-        if not rows:
+            rows = [row for row in text.split(b"</row>") if b"<c " in row]
+            ends = [
+                cell
+                for row in rows
+                for cell in (_FIRST_CELL.search(row), _LAST_CELL.search(row[row.rfind(b" r=") :]))
+                if cell
+            ]
+            columns.update(cell[1] for cell in ends)
+            first_rows += [int(ends[0][2]), int(ends[-1][2])] if ends else []
+        if not first_rows:
             return 0
         places = list(map(_number, columns))
-        return (max(rows) - min(rows) + 1) * (max(places) - min(places) + 1)
+        return (max(first_rows) - min(first_rows) + 1) * (max(places) - min(places) + 1)
 
     def repeated_area(self, member: str) -> int:
         """How many cells the rows of MEMBER of an ODS file have that say they are repeated a thousand times or more."""
@@ -94,13 +100,12 @@ class Package:
 
     def look(self, member: str) -> Part:
         """What MEMBER's XML says."""
-        rows = cells = errors = booleans = 0
+        rows = errors = booleans = 0
         for text in self._rows(member):
             rows += text.count(b"<row ") + text.count(b"<row>")
-            cells += text.count(b"<c ")
             errors += text.count(b't="e"')
             booleans += text.count(b't="b"')
-        return Part(rows, cells, errors, booleans)
+        return Part(rows, errors, booleans)
 
     def filled_rows(self, member: str) -> int:
         """How many rows of MEMBER have a value."""

@@ -6,6 +6,7 @@ import contextlib
 import io
 import zipfile
 import zlib
+from functools import cache
 from typing import Any
 
 from stages.convert import reasons
@@ -41,17 +42,18 @@ class Workbook:
         _check_size(source.length)
         data = source.read(0, source.length)
         package = _package(data, head)
-        book = _open(data)
         members = _members(package)
         _check_areas(package, members)
+        opened = cache(lambda: _open(data))  # it costs, and plain sheets don't need it
+        names = list(members) or opened().sheet_names
         empty = []
-        for number, name in enumerate(book.sheet_names):
-            title = name if len(book.sheet_names) > 1 else ""
+        for number, name in enumerate(names):
+            title = name if len(names) > 1 else ""
             member = members.get(name, "")
             done = bool(member) and package is not None and read_plain(data, number, title, package, member, bench)
-            if not done and not read_grid(_grid(book, number, package, member), title, bench):
+            if not done and not read_grid(_grid(opened(), number, package, member), title, bench):
                 empty.append(name)
-            bench.progress(source.length * (number + 1) // len(book.sheet_names))
+            bench.progress(source.length * (number + 1) // len(names))
         if not bench.tables:
             raise Refused(reasons.no_records("all of its sheets are empty"))
         if empty:

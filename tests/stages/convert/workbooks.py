@@ -54,13 +54,16 @@ class Error(str):
 
 def sheet_xml(rows: Iterable[Sequence[Any]], merges: Sequence[str] = ()) -> str:
     body = []
+    width = number = 0
     for number, row in enumerate(rows, 1):
         cells = "".join(cell(value, f"{letters(column)}{number}") for column, value in enumerate(row))
+        width = max(width, len(row))
         if cells:
             body.append(f'<row r="{number}">{cells}</row>')
     merged = "".join(f'<mergeCell ref="{merge}"/>' for merge in merges)
     merged = f'<mergeCells count="{len(merges)}">{merged}</mergeCells>' if merges else ""
-    return f"<worksheet {_NS}><sheetData>{''.join(body)}</sheetData>{merged}</worksheet>"
+    reach = f'<dimension ref="A1:{letters(max(0, width - 1))}{max(1, number)}"/>'
+    return f"<worksheet {_NS}>{reach}<sheetData>{''.join(body)}</sheetData>{merged}</worksheet>"
 
 
 def workbook(sheets: dict[str, Iterable[Sequence[Any]]], merges: Sequence[str] = ()) -> bytes:

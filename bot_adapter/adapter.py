@@ -149,7 +149,12 @@ class _Account:
         self._board = Board(telegram, self._peers)
         fetch = self._transfers.fetch
         self._uploads = Uploads(link, config.telegram, self._board, fetch, self._refresh, self._fail, self._held_up)
-        files = FilesOut(self._transfers, self._results, Path(config.paths.state) / "telegram" / "answers")
+        files = FilesOut(
+            self._transfers,
+            Results(Path(config.paths.library)),
+            config.paths.ledger,
+            Path(config.paths.state) / "telegram" / "answers",
+        )
         self._outbox = Outbox(telegram, self._peers, files, link, self._render, self._board.posted, self._fail)
         self._looks = Looks(telegram, self._peers, link, door, ears, self._uploads.heard, config.telegram.first_look_s)
         self._looks.is_bot = bool(me.bot)

@@ -198,5 +198,26 @@ def _remark(facts: ResultFacts) -> str:
         lines.append(
             f"{count(facts.members.kept, 'file')} without a table {'was' if facts.members.kept == 1 else 'were'} kept as is."
         )
+    if words := _unnamed(facts):
+        lines.append(words)
     lines.append(f"Job {facts.job}")
     return "\n".join(lines)
+
+
+def _unnamed(facts: ResultFacts) -> str:
+    """What became of the wish to call a table by a name, where that isn't its name."""
+    if (
+        not facts.table_wish
+        or not facts.tables
+        or _bare(facts.table_wish) in map(_bare, (t.name for t in facts.tables))
+    ):
+        return ""
+    if facts.seen_before:
+        return (
+            f"Its table keeps the name it had. /retry {facts.job} makes it anew, called {bold(facts.table_wish, 40)}."
+        )
+    return "<code>table:</code> names the table of a single file; an archive's tables are called as its files are."
+
+
+def _bare(name: str) -> str:
+    return "".join(char for char in name.casefold() if char.isalnum())

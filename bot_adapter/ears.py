@@ -88,7 +88,7 @@ def _question(chat: int, message: int, text: str, reply_to: int) -> AdapterRepor
     if text.startswith("/"):
         word, _, argument = text[1:].partition(" ")
         command = word.partition("@")[0].lower()
-        number = command.removeprefix("retry").removeprefix("cancel").lstrip("_")
+        number = command.removeprefix("retry").removeprefix("cancel").removeprefix("report").lstrip("_")
         if number.isdigit():  # /retry_17, which can be tapped
             command, argument = command.removesuffix(number).rstrip("_"), number
         return Asked(chat, message, command if command in COMMANDS else "help", argument.strip(), reply_to)

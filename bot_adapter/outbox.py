@@ -21,7 +21,7 @@ from bot_adapter.asking import Passing, asked, is_for_good
 from bot_adapter.fatal import raise_if_fatal, text_of
 from bot_adapter.files_out import FilesOut
 from bot_adapter.peers import Peers, UnknownChat
-from pipeline.adapter.model import FilesFacts, Link, Say, Sent, StatusFacts, Undeliverable
+from pipeline.adapter.model import FileFacts, Link, PictureFacts, Say, Sent, StatusFacts, Undeliverable
 
 _MAX_ID: Final = 2**63 - 1
 _RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -99,7 +99,7 @@ class Outbox:
 
     async def _deliver(self, say: Say) -> None:
         """Sends SAY until it's there, or can never be."""
-        if isinstance(say.facts, FilesFacts):
+        if isinstance(say.facts, FileFacts):
             await self._deliver_files(say)
             return
         text = await self._render(say)
@@ -109,12 +109,15 @@ class Outbox:
             self._told(say, message, text)
 
     async def _deliver_files(self, say: Say) -> None:
-        """Sends tables as files, one message each, whose random ids follow the item's own."""
-        assert isinstance(say.facts, FilesFacts)
+        """Sends files, one message each, whose random ids follow the item's own."""
+        assert isinstance(say.facts, FileFacts)
         message: int | None = 0
         async with self._files.made(say.item, say.facts) as paths:
+            if not paths and isinstance(say.facts, PictureFacts):
+                self._link.report(Sent(say.item, 0))  # the answer itself is there, and says all in words
+                return
             if not paths:
-                self._link.report(Undeliverable(say.item, "the tables could not be copied"))
+                self._link.report(Undeliverable(say.item, "its files could not be made"))
                 return
             for number, path in enumerate(paths):
                 message = await self._persist(say, partial(self._send_file, say, path, number), _nowhere)
@@ -181,7 +184,7 @@ class Outbox:
         random_id = (say.random_id + number) & _MAX_ID
         request = functions.messages.SendMediaRequest(
             peer=await self._peers.find(say.chat, guess=True),
-            media=await self._files.uploaded(path),
+            media=await self._files.uploaded(path, picture=isinstance(say.facts, PictureFacts)),
             message="",
             random_id=random_id,
             reply_to=_reply_to(say, reply),

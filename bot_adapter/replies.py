@@ -9,7 +9,7 @@ from typing import Final
 from bot_adapter.words import bold, count, plain, safe, sentence, size, span
 from pipeline.adapter.model import JobLine, ReplyFacts
 
-COMMANDS: Final = ("help", "start", "status", "queue", "jobs", "stats", "health", "cancel", "retry")
+COMMANDS: Final = ("help", "start", "status", "queue", "jobs", "stats", "health", "cancel", "retry", "report")
 
 HELP: Final = """Send me a file: an archive (zip, 7z, rar, tar…), a CSV, a spreadsheet, JSON, a database. \
 I turn it into tables and answer here. Volumes of one archive may come one after the other.
@@ -25,6 +25,7 @@ I turn it into tables and answer here. Volumes of one archive may come one after
 /jobs your last uploads
 /cancel 17 stop job 17 (or reply /cancel to the upload)
 /retry 17 run it again
+/report 17 a page about it: every file, column and reject
 /stats what you have sent so far
 /status what the service is doing
 /health whether it is well
@@ -130,6 +131,15 @@ def _retry(facts: ReplyFacts) -> str:
     return f"{bold(what)} is under way already."
 
 
+def _report(facts: ReplyFacts) -> str:
+    outcome, what = (*facts.words, "", "")[:2]
+    if outcome == "unknown":
+        return _unknown("report", what)
+    if outcome == "running":
+        return f"{bold(what)} is under way still. The report can be had when it is done."
+    return f"There is no report of {bold(what)}: nothing came of it."
+
+
 def _unknown(command: str, what: str) -> str:
     if not plain(what):
         return f"Which one? Write /{command} and the job's number, or reply /{command} to the upload. /jobs lists them."
@@ -146,5 +156,6 @@ _SIMPLE: Final[dict[str, Callable[[ReplyFacts], str]]] = {
     "health": _health,
     "cancel": _cancel,
     "retry": _retry,
+    "report": _report,
     "stranger": _stranger,
 }

@@ -40,6 +40,18 @@ class Results:
         answer = await self._ask(request | {"format": format}, _COPY_S)
         return [Path(file) for file in answer["files"]] if answer else []
 
+    async def picture(self, table: str, into: Path, name: str) -> list[Path]:
+        """The first rows of TABLE as a picture in the folder INTO; none where that failed."""
+        request = {"type": "picture", "folder": str(self._library / table), "into": str(into), "name": name}
+        answer = await self._ask(request | {"rows": ROWS}, _FIRST_S)
+        return [Path(file) for file in answer["files"]] if answer else []
+
+    async def report(self, job: int, ledger: Path, into: Path, name: str) -> list[Path]:
+        """The page about JOB in the folder INTO; none where that failed."""
+        request = {"type": "report", "root": str(self._library), "ledger": str(ledger), "job": job}
+        answer = await self._ask(request | {"into": str(into), "name": name}, _COPY_S)
+        return [Path(file) for file in answer["files"]] if answer else []
+
     async def _ask(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
         async with self._lock:
             if self._idle is not None:

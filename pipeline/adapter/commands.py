@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final, Protocol
 
+import msgspec
+
 from pipeline.adapter import facts as adapter_facts
 from pipeline.adapter.ledger import AdapterLedger, EndedJob
 from pipeline.adapter.model import (
@@ -13,7 +15,9 @@ from pipeline.adapter.model import (
     FilesFacts,
     JobLine,
     OpenUpload,
+    PictureFacts,
     ReplyFacts,
+    ReportFacts,
     StatusFacts,
     UploadState,
     Wishes,
@@ -25,6 +29,7 @@ from pipeline.machine.supervisor import Supervisor
 from pipeline.model import StageName
 
 _MAX_WORDS: Final = 200
+_WIDE: Final = 7  # columns, of which a line of text on a phone has no room for all
 _ENDED: Final = (UploadState.ANSWERED, UploadState.WITHDRAWN)
 
 
@@ -77,17 +82,24 @@ class Desk:
             return self._cancel(asked)
         if command == "retry":
             return self._retry(asked)
+        return set(), self._shown(asked)
+
+    def _shown(self, asked: Asked) -> Facts:
+        """What only tells something."""
+        command = asked.command
+        if command == "report":
+            return self._report(asked)
         if command == "jobs":
-            return set(), ReplyFacts(command=command, lines=adapter_facts.recent(self._ledger.db, asked.chat))
+            return ReplyFacts(command=command, lines=adapter_facts.recent(self._ledger.db, asked.chat))
         if command == "queue":
-            return set(), self._queue(asked.chat)
+            return self._queue(asked.chat)
         if command == "stats":
-            return set(), ReplyFacts(command=command, numbers=adapter_facts.stats(self._ledger.db, asked.chat))
+            return ReplyFacts(command=command, numbers=adapter_facts.stats(self._ledger.db, asked.chat))
         if command == "status":
-            return set(), self._status()
+            return self._status()
         if command == "health":
-            return set(), self._health()
-        return set(), ReplyFacts(command=command, words=(asked.argument[:_MAX_WORDS],))
+            return self._health()
+        return ReplyFacts(command=command, words=(asked.argument[:_MAX_WORDS],))
 
     def _which(self, asked: Asked) -> int:
         """The upload that a command is about: by its job's number, or by what it replies to."""
@@ -123,6 +135,17 @@ class Desk:
         else:
             self._begin_anew(upload.id, "", 0)
         return {upload.id}, None
+
+    def _report(self, asked: Asked) -> Facts:
+        """The page about a job that is published, of which an equal upload's is as good."""
+        upload = self._ledger.upload(self._which(asked))
+        if upload is None or not upload.messages:
+            return ReplyFacts(command="report", words=("unknown", asked.argument[:_MAX_WORDS]))
+        name = self._ledger.name_of(upload.job) or job_name(upload.messages, Wishes())
+        if upload.state not in _ENDED:
+            return ReplyFacts(command="report", words=("running", name))
+        job = adapter_facts.published(self._ledger.db, upload.job)
+        return ReportFacts(job=job, name=name) if job else ReplyFacts(command="report", words=("nothing", name))
 
     def _asking(self, asked: Asked) -> OpenUpload | None:
         """The upload to which a reply gives a password. One that doesn't say so counts only where we asked for it."""
@@ -186,8 +209,12 @@ class Desk:
         name = self._ledger.name_of(upload.job) or job_name(upload.messages, wishes)
         arrived_at = self._ledger.arrived_at(upload.id)
         facts = adapter_facts.result(self._ledger.db, ended, upload.job, name, wanted, arrived_at)
+        facts = msgspec.structs.replace(facts, table_wish=wishes.table)
         first = min(message.message for message in upload.messages)
         self._ledger.say(f"final:{upload.id}:{upload.attempt}", upload.chat, first, upload.id, facts)
+        if facts.tables and facts.tables[0].columns >= _WIDE:
+            picture = PictureFacts(table=facts.tables[0])
+            self._ledger.say(f"picture:{upload.id}:{upload.attempt}", upload.chat, first, upload.id, picture)
         if wanted and facts.tables:
             files = FilesFacts(format=wanted, tables=facts.tables)
             self._ledger.say(f"files:{upload.id}:{upload.attempt}", upload.chat, first, upload.id, files)

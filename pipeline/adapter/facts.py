@@ -65,6 +65,16 @@ def _tables(db: sqlite3.Connection, job: int) -> tuple[TableFacts, ...]:
     )
 
 
+def published(db: sqlite3.Connection, job: int) -> int:
+    """The job whose folder in the library holds what came of JOB, or 0."""
+    row = db.execute(
+        "SELECT j.id FROM job i JOIN job j ON j.id = coalesce(i.duplicate_of, i.id)"
+        " WHERE i.id = ? AND j.result_path <> ''",
+        (job,),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def recent(db: sqlite3.Connection, chat: int) -> tuple[JobLine, ...]:
     """The last uploads of CHAT, the newest first."""
     rows = db.execute(

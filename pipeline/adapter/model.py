@@ -127,6 +127,7 @@ class ResultFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True, ta
     seconds: float
     seen_before: bool = False  # an equal upload was done already
     format: str = ""  # csv, xlsx or parquet: as files too
+    table_wish: str = ""  # what its table was to be called
 
 
 class RefusalFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="refusal"):
@@ -141,6 +142,19 @@ class FilesFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
 
     format: str
     tables: tuple[TableFacts, ...]
+
+
+class PictureFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="picture"):
+    """A picture of a table's first rows, for one with more columns than text has room for."""
+
+    table: TableFacts
+
+
+class ReportFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="report"):
+    """A page of HTML about a job that is published; NAME is what its upload is called."""
+
+    job: int
+    name: str
 
 
 class JobLine(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -165,7 +179,8 @@ class ReplyFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     numbers: dict[str, float] = {}
 
 
-Facts = StatusFacts | ResultFacts | RefusalFacts | FilesFacts | ReplyFacts
+Facts = StatusFacts | ResultFacts | RefusalFacts | FilesFacts | PictureFacts | ReportFacts | ReplyFacts
+FileFacts = FilesFacts | PictureFacts | ReportFacts  # what is sent as files
 
 
 # The adapter's reports

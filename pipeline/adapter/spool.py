@@ -16,6 +16,7 @@ from pipeline.volumes import part_of
 
 ALBUM: Final = "album:"  # what an album's series begins with
 _NAME_BYTES: Final = 180
+_SEVERAL: Final = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar.lz4")
 _PLAIN_ENDING: Final = re.compile(r"(?:\.tar)?\.[A-Za-z0-9]{1,8}")
 
 
@@ -45,7 +46,7 @@ def file_name(message: Message) -> str:
 def job_name(messages: Sequence[Message], wishes: Wishes, name: str = "") -> str:
     """What people call the upload: NAME or the first file's name; a single file's table is called as its caption says."""
     name = name or _called(messages)
-    if wishes.table and len(messages) == 1:
+    if wishes.table and len(messages) == 1 and not name.lower().endswith(_SEVERAL):
         ending = re.search(rf"{_PLAIN_ENDING.pattern}$", name)
         return wishes.table + (ending[0] if ending else "")
     return name

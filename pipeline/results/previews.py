@@ -1,4 +1,5 @@
-"""Reads published tables for whoever answers in a chat: their first rows, and copies of them as files.
+"""Reads the library for whoever answers in a chat: a table's first rows, as text or as a picture, copies of tables as
+files, and the report of a job.
 
 A program of its own (`python -m pipeline.results.previews`), so that the process that holds the account never loads an engine.
 It reads requests, one JSON object a line, and writes an answer for each; it ends with its input.
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from pipeline.results import xlsx
+from pipeline.errors import StampmillError
+from pipeline.results import picture as pictures
+from pipeline.results import report, story, xlsx
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -44,6 +47,25 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True, tag="copy"):
     format: str
 
 
+class Picture(msgspec.Struct, frozen=True, kw_only=True, tag="picture"):
+    """The first rows of the table in FOLDER as a picture in INTO, called `name`."""
+
+    folder: str
+    into: str
+    name: str
+    rows: int
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
+    """The page about JOB of the library ROOT, whose ledger is at LEDGER, in INTO, called `name`."""
+
+    root: str
+    ledger: str
+    job: int
+    into: str
+    name: str
+
+
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to First: values as text, null for missing ones."""
 
@@ -53,12 +75,13 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Files(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to Copy: the paths of the files."""
+    """The answer to all others: the paths of the files."""
 
     files: tuple[str, ...]
 
 
-_requests = msgspec.json.Decoder(First | Copy)
+Request = First | Copy | Picture | Page
+_requests: Final = msgspec.json.Decoder(Request)
 
 
 def main() -> None:
@@ -73,11 +96,51 @@ def main() -> None:
             answer: Any
             try:
                 request = _requests.decode(line)
-                answer = first(connection, request) if isinstance(request, First) else copy(connection, request)
-            except (duckdb.Error, OSError, msgspec.MsgspecError) as error:
+                answer = _answer(connection, request)
+            except (duckdb.Error, OSError, msgspec.MsgspecError, StampmillError, ImportError) as error:
                 answer = {"error": f"{type(error).__name__}: {error}"[:500]}
             sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
             sys.stdout.buffer.flush()
+
+
+def _answer(connection: DuckDBPyConnection, request: Request) -> Rows | Files:
+    if isinstance(request, First):
+        return first(connection, request)
+    if isinstance(request, Copy):
+        return copy(connection, request)
+    return picture(connection, request) if isinstance(request, Picture) else page(request)
+
+
+def picture(connection: DuckDBPyConnection, request: Picture) -> Files:
+    """A table's first rows as a picture."""
+    found = first(connection, First(folder=request.folder, rows=request.rows))
+    relation = connection.read_parquet(parts(request.folder))
+    count = connection.execute(f"SELECT count(*) FROM {_source(request.folder)}").fetchone()
+    rows = count[0] if count else 0
+    sheet = pictures.Sheet(
+        title=request.name,
+        remark=f"{rows:,} row{'' if rows == 1 else 's'} · {len(relation.columns):,} columns · its first rows",
+        columns=found.columns,
+        types=tuple(str(kind) for kind in relation.types[: len(found.columns)]),
+        rows=found.rows,
+        more=len(relation.columns) - len(found.columns),
+    )
+    into = Path(request.into)
+    into.mkdir(parents=True, exist_ok=True)
+    target = into / f"{request.name}.png"
+    pictures.draw(sheet, target)
+    return Files(files=(str(target),))
+
+
+def page(request: Page) -> Files:
+    """The page about a job."""
+    root = Path(request.root)
+    found = report.gather(root, request.job, story.source_of(Path(request.ledger), request.job))
+    into = Path(request.into)
+    into.mkdir(parents=True, exist_ok=True)
+    target = into / f"{request.name}.html"
+    target.write_text(report.page(found), encoding="utf-8")
+    return Files(files=(str(target),))
 
 
 def first(connection: DuckDBPyConnection, request: First) -> Rows:

@@ -239,3 +239,39 @@ def read_table(data: bytes, kind: str) -> list[list[str | None]]:
     else:
         frame = pl.read_parquet(data)
     return [[None if value is None else str(value).removesuffix(".0") for value in row] for row in frame.rows()]
+
+
+def wide(columns: int) -> bytes:
+    header = ",".join(f"field{number}" for number in range(columns))
+    return f"{header}\n{','.join(str(number) for number in range(columns))}\n".encode()
+
+
+def test_a_wide_table_comes_with_a_picture(home: House) -> None:
+    message = home.send(home.anna, wide(23), name="wide.csv")
+    assert "23 columns" in home.final(home.anna, message).text
+    pictures = home.wait(lambda: [one for one in home.said(home.anna) if one.reply_to == message and one.document])
+    assert len(pictures) == 1 and pictures[0].silent and not pictures[0].text
+    assert home.server.content(pictures[0].document).startswith(b"\x89PNG")
+
+
+def test_a_report_can_be_had(home: House) -> None:
+    message = home.send(home.anna, csv_of("1,melon", "2"), name="reported.csv")
+    final = home.final(home.anna, message)
+    asked = home.server.send_text(home.anna, home.account, "/report", reply_to=final.id)
+    page = home.wait(lambda: [one for one in home.said(home.anna) if one.reply_to == asked])[0]
+    assert page.file_name and page.file_name.endswith(".html")
+    assert b"reported.csv" in home.server.content(page.document)
+    number = page.file_name.removeprefix("job-").removesuffix(".html")
+    asked = home.server.send_text(home.bob, home.account, f"/report_{number}")
+    refused = home.wait(lambda: [one for one in home.said(home.bob) if one.reply_to == asked])[0]
+    assert f"no job {number} of yours" in refused.text
+
+
+def test_a_wish_for_a_tables_name_that_cant_be_met_is_told(home: House) -> None:
+    message = home.send(home.anna, zip_of(a__csv=csv_of("1,kiwi")), name="bag.zip", caption="table: harvest9")
+    text = home.final(home.anna, message).text
+    assert "bag.zip" in text and "names the table of a single file" in text
+    content = csv_of("1,papaya")
+    home.final(home.anna, home.send(home.anna, content, name="first.csv"))
+    second = home.send(home.anna, content, name="second.csv", caption="table: harvest9")
+    assert "keeps the name it had" in home.final(home.anna, second).text

@@ -17,6 +17,7 @@ import polars as pl
 
 from stages.convert import counter
 from stages.convert.account import RejectedRecord
+from stages.convert.ahead import mapped
 from stages.convert.blocks import Block, Splitter
 from stages.convert.delimited import SUFFIXES, Plan, make_plan_of
 from stages.convert.encoding import Chunk, is_utf8
@@ -28,7 +29,7 @@ from stages.handover import Member, Place
 LARGEST = 1024 * 1024  # bytes of a file that is small
 _HEADER = 8 * 1024  # bytes in which a header ends
 _SAMPLE = 64 * 1024  # bytes of some of the files, from which dialect and types are guessed
-_BLOCK = 8 * 1024 * 1024  # bytes read at once
+_BLOCK = 4 * 1024 * 1024  # bytes read at once
 _PACK = 128 * 1024 * 1024  # bytes of a pack file that is read whole
 
 
@@ -145,13 +146,15 @@ def _parts(files: Iterable[Small], plan: Plan) -> Iterator[Part]:
     """Those of FILES that can be read as one text: UTF-8, with quotes in pairs and as they should be."""
     quote = plan.normal.dialect.quote
     paired = (file for file in files if quote in (None, b'"') or not file.body.count(quote) & 1)
-    for some in _until_full(paired):
-        part = _part(some, plan)
-        if part.marks.irregular >= 0 or not is_utf8(part.text):
-            good = [file for file in some if is_utf8(file.body) and _part([file], plan).marks.irregular < 0]
-            part = _part(good, plan)
-        if part.files:
-            yield part
+    made = mapped(_until_full(paired), lambda some: _good_part(some, plan))
+    return (part for part in made if part.files)
+
+
+def _good_part(some: list[Small], plan: Plan) -> Part:
+    part = _part(some, plan)
+    if part.marks.irregular < 0 and is_utf8(part.text):
+        return part
+    return _part([file for file in some if is_utf8(file.body) and _part([file], plan).marks.irregular < 0], plan)
 
 
 def _until_full(files: Iterable[Small]) -> Iterator[list[Small]]:
@@ -188,7 +191,8 @@ class _GroupTable:
         """Makes the table."""
         paths = [file.member.path for part in self._parts for file in part.files]
         sheet = self._bench.sheet(_stem(paths), _folder(paths))
-        table = TextTable(self._plan.layout, sheet, lambda: map(self._block, self._parts), self._bench)
+        parts, is_large = self._parts, len(self._parts) > 1
+        table = TextTable(self._plan.layout, sheet, lambda: map(self._block, parts), self._bench, is_large=is_large)
         columns, totals = table.scan()
         sheet.facts = {
             **self._plan.facts,

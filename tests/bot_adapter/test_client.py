@@ -272,3 +272,11 @@ def test_without_cryptg_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aes, "cryptg", None)
     with pytest.raises(telethon_facts.CryptgMissing):
         telethon_facts.check()
+
+
+def test_what_telethon_loads_beside_itself_is_spared_and_others_still_find_it() -> None:
+    import subprocess
+    import sys
+
+    words = "import sys, bot_adapter.adapter; assert not {'aiohttp', 'PIL'} & set(sys.modules); import PIL.Image; print('ok')"
+    assert subprocess.run([sys.executable, "-c", words], capture_output=True, check=True).stdout == b"ok\n"

@@ -18,6 +18,7 @@ from stages.convert.kinds import (
     DECIMAL_DIGITS,
     DOUBLE_DIGITS,
     EXPONENT,
+    LEAST_NORMAL,
     NONFINITE_WORDS,
     TEXT,
     Kind,
@@ -31,6 +32,7 @@ from stages.convert.kinds import (
 SMALL = 20_000  # rows from which on columns are worth two threads
 _TURNS = 6  # widenings of one column by the values that don't fit, before all are looked at
 _LOOKED_AT = 500  # of those values at once
+_FAR = "[eE][+-]?[0-9]{3}"  # an exponent that may be beyond a double's
 SAMPLE = 12  # values looked at from each end of a column, before all are tried
 
 
@@ -136,7 +138,7 @@ def _try(frame: pl.DataFrame, kinds: Sequence[Kind]) -> list[pl.Series | None]:
             continue
         cast = answers.get_column(f"c{index}")
         is_doubtful = index not in sure and frame.height > 0 and answers.get_column(f"d{index}")[0]
-        holds = not is_doubtful and _holds(column, cast, kind)
+        holds = not is_doubtful and _holds(column, cast, kind, is_sure=index in sure)
         results.append(cast.alias(column.name) if holds else None)
     return results
 
@@ -160,21 +162,26 @@ def _parts(name: str, kind: Kind) -> tuple[pl.Expr, pl.Expr]:
     return cast, doubt
 
 
-def _holds(column: pl.Series, cast: pl.Series, kind: Kind) -> bool:
+def _holds(column: pl.Series, cast: pl.Series, kind: Kind, *, is_sure: bool) -> bool:
     nulls = column.null_count()
     if kind.null:
         if nulls:
             return False
         nulls = int((column == kind.null).sum())
-    return cast.null_count() == nulls and (kind.name not in ("double", "comma", "grouped") or _is_exact(column, kind))
+    return cast.null_count() == nulls and (
+        kind.name not in ("double", "comma", "grouped") or _is_exact(column, kind, is_sure=is_sure)
+    )
 
 
-def _is_exact(column: pl.Series, kind: Kind) -> bool:
+def _is_exact(column: pl.Series, kind: Kind, *, is_sure: bool) -> bool:
     """Whether a double is just what each of COLUMN's texts says."""
     lengths = column.str.len_bytes()
-    if int(lengths.max() or 0) <= DOUBLE_DIGITS:  # type: ignore[arg-type]
+    is_long = lengths > DOUBLE_DIGITS
+    if not is_sure:  # a short one may be too small for a double, or too large
+        is_long |= column.str.contains(_FAR)
+    if not is_long.any():
         return True
-    long = column.filter(lengths > DOUBLE_DIGITS)
+    long = column.filter(is_long)
     if kind.name in _CLEANERS:
         long = pl.select(_clean(pl.lit(long), kind)).to_series()
     unlike = long.filter(long.cast(pl.Float64, strict=False).cast(pl.String) != long)
@@ -184,8 +191,10 @@ def _is_exact(column: pl.Series, kind: Kind) -> bool:
 def _is_exact_text(text: str) -> bool:
     if text in NONFINITE_WORDS:
         return True
+    number = float(text)
     digits = len(text.lower().partition("e")[0].replace(".", "").lstrip("-0"))
-    return digits <= DOUBLE_DIGITS or Decimal(repr(float(text))) == Decimal(text)
+    is_plain = digits <= DOUBLE_DIGITS and (LEAST_NORMAL <= abs(number) < float("inf") or not digits)
+    return is_plain or Decimal(repr(number)) == Decimal(text)
 
 
 def _clean(column: pl.Expr, kind: Kind) -> pl.Expr:

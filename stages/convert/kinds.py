@@ -38,6 +38,7 @@ DATE = Kind("date", "%Y-%m-%d")
 NONFINITE = Kind("nonfinite")  # NaN and the infinities, which are numbers only beside numbers
 
 DOUBLE_DIGITS = 15  # any decimal of so many significant digits survives the way through a double
+LEAST_NORMAL = 2.3e-308  # doubles below hold fewer digits
 DECIMAL_DIGITS = 38
 INT64 = 2**63
 NULL_WORDS = frozenset(
@@ -83,7 +84,7 @@ def _integer(text: str, _: re.Match[str]) -> Kind:
         return TEXT if text == "-0" else INTEGER
     if digits <= DOUBLE_DIGITS:
         return _LONG_INTEGER
-    if digits <= 18 or -INT64 <= int(text) < INT64:
+    if digits <= 18 or (digits == 19 and -INT64 <= int(text) < INT64):
         return _LONGEST_INTEGER
     return decimal(digits, 0)
 
@@ -103,8 +104,8 @@ def decimal(whole: int, scale: int) -> Kind:
 def _exponent(text: str, _: re.Match[str]) -> Kind:
     mantissa = text.lower().partition("e")[0]
     digits = len(mantissa.replace(".", "").lstrip("-0"))
-    is_finite = abs(float(text)) < float("inf") and (float(text) != 0 or not mantissa.strip("-0."))
-    return DOUBLE if is_finite and digits <= DOUBLE_DIGITS + 2 else TEXT
+    is_within = LEAST_NORMAL <= abs(float(text)) < float("inf") or not digits
+    return DOUBLE if is_within and digits <= DOUBLE_DIGITS + 2 else TEXT
 
 
 def _stamp(_: str, found: re.Match[str]) -> Kind:

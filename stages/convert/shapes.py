@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -10,10 +11,11 @@ import msgspec
 import polars as pl
 
 from stages.convert.columns import fit, typed
-from stages.convert.kinds import DECIMAL_DIGITS, INT64, NULL, TEXT, Kind, decimal, join, settle, sql_type
+from stages.convert.kinds import DECIMAL_DIGITS, INT64, LEAST_NORMAL, NULL, TEXT, Kind, decimal, join, settle, sql_type
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_LEAST_NORMAL = 2.3e-308  # doubles below hold fewer digits
+_INTEGER = Kind("integer")
+_LARGE = Kind("integer", whole=19)  # one that a double may not hold is among them
 TIMES = ("date", "timestamp", "timestamptz")
 MOST_FIELDS = 256  # of a nested object; one with more is rather a mapping, and stays JSON
 MOST_DEEP = 24  # levels of lists and objects in a column; what is nested deeper stays JSON
@@ -51,7 +53,7 @@ def shape_of(values: Sequence[Any], known: Shape = NOTHING, *, is_top: bool = Fa
     if types == {bool}:
         return join_shapes(known, Shape(Kind("boolean")))
     if types <= {int, float, Decimal}:
-        return join_shapes(known, Shape(_number_kind(values, types)))
+        return join_shapes(known, Shape(_number_kind(values, types, known.kind)))
     return MIXED
 
 
@@ -78,26 +80,36 @@ def _text_kind(values: Sequence[Any], known: Shape) -> Kind:
     return settle(kind) if settle(kind).name in TIMES and not kind.null else TEXT
 
 
-def _number_kind(values: Sequence[Any], types: set[type]) -> Kind:
+def _number_kind(values: Sequence[Any], types: set[type], known: Kind) -> Kind:
     integers = [value for value in values if type(value) is int]
     kind = NULL
     if integers:
         low, high = min(integers), max(integers)
-        kind = Kind("integer")
+        kind = _LARGE if max(abs(low), abs(high)) > 2**53 else _INTEGER
         if low < -INT64 or high >= INT64:
             digits = max(len(str(abs(low))), len(str(abs(high))))
-            kind = decimal(digits, 0) if digits <= DECIMAL_DIGITS else Kind("json")
-        if float in types and max(abs(low), abs(high)) > 2**53:
-            kind = Kind("json")
-    for value in values:
-        if type(value) is Decimal:
-            kind = join(kind, _decimal_kind(value))
-    kind = join(kind, Kind("double")) if float in types and kind.name != "json" else kind
+            kind = decimal(digits, 0)
+    if Decimal in types or known.name == "decimal":  # then doubles are decimals too: those that they print as
+        others = (value for value in values if type(value) in (float, Decimal))
+        kinds = (_decimal_kind(_as_decimal(value)) for value in others)
+        kind = functools.reduce(join, kinds, kind)
+    elif float in types:
+        kind = _join_numbers(kind, Kind("double"))
     return Kind("json") if kind == TEXT else kind
+
+
+def _join_numbers(one: Kind, other: Kind) -> Kind:
+    """The kind that holds both; JSON's own where doubles, whose digits nobody has counted, meet what they don't hold."""
+    names = {one.name, other.name}
+    if "double" in names and ("decimal" in names or _LARGE in (one, other)):
+        return Kind("json")
+    return join(one, other)
 
 
 def _decimal_kind(value: Decimal) -> Kind:
     exponent = value.as_tuple().exponent
+    if not value.is_finite():
+        return TEXT
     scale = -exponent if isinstance(exponent, int) and exponent < 0 else 0
     return decimal(max(1, value.adjusted() + 1), scale)
 
@@ -122,8 +134,8 @@ def join_shapes(one: Shape, other: Shape) -> Shape:
     if names <= {"text", *TIMES}:
         return Shape(TEXT if TEXT in (one.kind, other.kind) else _joined_times(one.kind, other.kind))
     if names <= {"integer", "double", "decimal"}:
-        kind = join(one.kind, other.kind)
-        return Shape(kind) if kind != TEXT else MIXED
+        kind = _join_numbers(one.kind, other.kind)
+        return Shape(kind) if kind not in (TEXT, MIXED.kind) else MIXED
     return MIXED
 
 
@@ -207,7 +219,7 @@ def exact_number(text: str) -> float | Decimal | str:
     mantissa = text.lower().partition("e")[0]
     digits = len(mantissa.replace(".", "").lstrip("-0"))
     is_kept = abs(number) != float("inf") and (number != 0 or not mantissa.strip("-0."))
-    if (digits <= 15 and is_kept and abs(number) >= _LEAST_NORMAL) or (number == 0 and is_kept):
+    if (digits <= 15 and is_kept and abs(number) >= LEAST_NORMAL) or (number == 0 and is_kept):
         return number
     try:
         written = Decimal(text)

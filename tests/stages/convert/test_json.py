@@ -224,12 +224,19 @@ TRAPS = [
     ({"a": 1}, b"null"),
     ({"a": 1}, b'{"a": 1e2}'),
     ({"a": [1]}, b'{"a": [1.5]}'),
+    ({"a": 1, "b": "x"}, b'{"a": "12", "b": 7}'),  # the sums of both are as they were
+    ({"a": True, "b": "x"}, b'{"a": "true", "b": false}'),
+    ({"a": "x"}, b'{"a": ["x"]}'),
+    ({"a": "x", "b": 1}, b'{"a": 5, "b": 1, "c": 2}'),
+    ({"a": 1}, b'{"a": 1, "a": 2}'),
+    ({"a": "x"}, b'{"a": "\\ud800"}'),
+    ({"a": 0.5}, b'{"a": 1e-400}'),
 ]
 
 
 @pytest.mark.parametrize(("good", "trap"), TRAPS)
 def test_the_engine_s_leniency_is_caught(good: dict[str, Any], trap: bytes) -> None:
-    """DuckDB reads each of these without a word: rounded, cast, cut or left out."""
+    """An engine reads most of these without a word: rounded, cast, cut or left out."""
     table = {key: json_rows.shape_of([value], is_top=True) for key, value in good.items()}
     texts = [json.dumps(good).encode()] * 3
     assert json_engine.read(json_rows.joined(texts), table) is not None
@@ -250,3 +257,14 @@ def test_many_lines_with_known_bad_ones(bench: Bench, monkeypatch: pytest.Monkey
     done = bench.convert({"a.ndjson": data})
     assert done.rows == wanted
     assert [(entry["line"], entry["byte"], entry["raw"]) for entry in done.rejects(done.part)] == rejects
+
+
+def test_strings_and_numbers_that_trade_places_are_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a block further on, where no shape is learned any more, and in each of many."""
+    monkeypatch.setattr(json_lines, "CHUNK", 20_000)
+    values: list[dict[str, Any]] = [{"n": number, "t": f"x{number}"} for number in range(8_000)]
+    values[5_000] = {"n": "12", "t": 7}
+    done = bench.convert({"a.ndjson": lines(*values)})
+    assert done.types == {"n": "VARCHAR", "t": "VARCHAR"}
+    assert done.rows[5_000] == ('"12"', "7")
+    assert done.rows[4_999] == ("4999", '"x4999"')

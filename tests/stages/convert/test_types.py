@@ -210,3 +210,45 @@ def test_text_only(bench: Bench) -> None:
     done = bench.csv(b"a,b\n1,2024-01-01\n2,\n", types="text")
     assert done.rows == [("1", "2024-01-01"), ("2", None)]
     assert set(done.types.values()) == {"VARCHAR"}
+
+
+def test_numbers_of_thousands_of_digits_are_text(bench: Bench) -> None:
+    long = "9" * 5000
+    assert bench.csv(f"a,b\n1,{long}\n2,3\n".encode()).rows == [(1, long), (2, "3")]
+
+
+NUMBERS = ["0", "-5", "12.50", "-0.25", ".5", "100", "99999999999"]
+ODD_NUMBERS = [
+    "+1",
+    "01",
+    "-01.5",
+    "1.",
+    "1e5",
+    "inf",
+    "NaN",
+    "00",
+    "1_000",
+    " 1",
+    "1 ",
+    "0x10",
+    "-",
+    "1.5.2",
+    "1e-400",
+]
+
+
+@pytest.mark.parametrize("odd", ODD_NUMBERS)
+def test_no_number_is_changed_in_a_long_column(bench: Bench, odd: str) -> None:
+    """So many rows that numbers are judged by their bytes."""
+    numbers = NUMBERS * 3_000
+    numbers[17_777] = odd
+    whole = ["7", "-12", "100"] * 7_000
+    whole[17_777] = odd
+    done = bench.csv(("a,b\n" + "\n".join(map(",".join, zip(numbers, whole, strict=True))) + "\n").encode())
+    for name, texts in (("a", numbers), ("b", whole)):
+        found = done.frame(done.part)[name]
+        if found.dtype == pl.String:
+            assert found.to_list() == texts
+        else:
+            assert odd in ("1e5", "inf", "NaN")  # as programs write doubles
+            assert found.to_list() == pytest.approx([float(text) for text in texts], nan_ok=True, rel=0)

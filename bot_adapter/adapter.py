@@ -21,7 +21,7 @@ from bot_adapter import answers, client, replies
 from bot_adapter.asking import Passing, asked
 from bot_adapter.board import Board
 from bot_adapter.door import Door
-from bot_adapter.ears import Ears
+from bot_adapter.ears import Ears, read
 from bot_adapter.fatal import explain, raise_if_fatal
 from bot_adapter.files_out import FilesOut
 from bot_adapter.looks import Looks
@@ -148,7 +148,9 @@ class _Account:
         self._transfers = Transfers(telegram, premium=bool(me.premium), refresh=self._refresh)
         self._board = Board(telegram, self._peers)
         fetch = self._transfers.fetch
-        self._uploads = Uploads(link, config.telegram, self._board, fetch, self._refresh, self._fail, self._held_up)
+        self._uploads = Uploads(
+            link, config.telegram, self._board, fetch, self._refresh, self._around, self._fail, self._held_up
+        )
         files = FilesOut(
             self._transfers,
             Results(Path(config.paths.library)),
@@ -293,6 +295,15 @@ class _Account:
     async def _refresh(self, chat: int, message: int) -> Any:
         peer = await self._peers.find(chat, guess=True)
         return await asked(self._telegram.get_messages(peer, ids=message))
+
+    async def _around(self, chat: int, series: str, numbers: list[int]) -> bool:
+        """Reports those of a chat's messages NUMBERS that belong to SERIES; whether there is any."""
+        peer = await self._peers.find(chat, guess=True)
+        found = await asked(self._telegram.get_messages(peer, ids=numbers))
+        theirs = [one for one in found if one is not None and (upload := read(one)) and upload.series == series]
+        for one in theirs:
+            self._looks.report(one, commands=False)
+        return bool(theirs)
 
     def _held_up(self) -> str:
         """What holds the account up, for whoever watches."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import tarfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,14 +15,15 @@ from telethon import errors
 from bot_adapter import series
 from bot_adapter.answers import Standing, Transfer, Waiting
 from bot_adapter.asking import Passing, passing_of
+from bot_adapter.assembly import assemble
 from bot_adapter.board import Board
 from bot_adapter.download import DownloadRefused, Progress
 from bot_adapter.ears import read
 from bot_adapter.fatal import raise_if_fatal
 from bot_adapter.peers import UnknownChat
-from bot_adapter.series import display_name, judge, parts
+from bot_adapter.series import ALBUM_MOST, ALBUM_QUIET_S, display_name, judge, parts
 from bot_adapter.words import size
-from pipeline import volume_sets, volumes
+from pipeline import volume_sets
 from pipeline.adapter.model import (
     Arrived,
     Assembled,
@@ -54,6 +53,7 @@ Fetch = Callable[
     [Any, Path, Progress], Awaitable[None]
 ]  # a message's file to a path, whole and durable; raises OSError
 Refresh = Callable[[int, int], Awaitable[Any]]  # a chat's message as it is now, None where it's gone
+Around = Callable[[int, str, list[int]], Awaitable[bool]]  # whether of these messages of a chat any is in a series
 
 
 class _Transfer:
@@ -91,6 +91,7 @@ class _Gathering:
         self.held = ""
         self.handed_over = False
         self.assembling: asyncio.Task[None] | None = None
+        self.looking_around: asyncio.Task[None] | None = None
 
     @property
     def all_here(self) -> bool:
@@ -99,6 +100,8 @@ class _Gathering:
     def cancel(self) -> None:
         for task in self.tasks.values():
             task.cancel()
+        if self.looking_around is not None:
+            self.looking_around.cancel()
 
 
 class Uploads:
@@ -111,6 +114,7 @@ class Uploads:
         board: Board,
         fetch: Fetch,
         refresh: Refresh,
+        around: Around,
         failed: Callable[[Exception], None],
         held_up: Callable[[], str] = lambda: "",  # what holds downloads up that are under way
     ) -> None:
@@ -120,6 +124,7 @@ class Uploads:
         self._board = board
         self._fetch = fetch
         self._refresh = refresh
+        self._around = around
         self._failed = failed
         self._open: dict[int, _Gathering] = {}
         self._pipeline: set[int] = set()
@@ -282,9 +287,25 @@ class Uploads:
             if verdict.missing:
                 self._board.stand(upload.id, Waiting(f"Waiting for {verdict.missing}"))
             return
+        if series.is_album(upload) and gathering.looking_around is None:
+            gathering.looking_around = asyncio.create_task(self._look_around(gathering))
+        if gathering.looking_around is not None and not gathering.looking_around.done():
+            return
         gathering.handed_over = True
         missing = verdict.missing if verdict.whole is Whole.NEVER else ""
         gathering.assembling = asyncio.create_task(self._assemble(upload, missing))
+
+    async def _look_around(self, gathering: _Gathering) -> None:
+        """Some of an album's messages may have been told of and others not: those beside them are looked at once."""
+        upload = gathering.upload
+        numbers = [one.message for one in upload.messages]
+        beside = range(max(1, min(numbers) - ALBUM_MOST + 1), max(numbers) + ALBUM_MOST)
+        try:
+            if await self._around(upload.chat, upload.series, [one for one in beside if one not in numbers]):
+                gathering.changed_at = time.monotonic()
+                await asyncio.sleep(ALBUM_QUIET_S)
+        except (Passing, UnknownChat, errors.RPCError) as error:
+            _log.warning("an album is taken as it came: %s", type(error).__name__)
 
     async def _assemble(self, upload: OpenUpload, missing: str) -> None:
         try:
@@ -357,43 +378,6 @@ def _total(upload: OpenUpload) -> int | None:
     with contextlib.suppress(OSError):
         return volume_sets.total({number: (part, files[number]) for number, part in found.items() if number in files})
     return None
-
-
-def assemble(upload: OpenUpload) -> tuple[list[Path], str]:
-    """The files of UPLOAD, all of which are here, as one job takes them: the one to open first; and its name.
-
-    An album of several files that are no volumes becomes one tar beside them.
-    """
-    messages = sorted(upload.messages, key=lambda message: message.message)
-    name = display_name(messages)
-    if len(messages) == 1:
-        return [Path(messages[0].path)], name
-    groups = volumes.group(message.name for message in messages)
-    if len(groups) == 1:
-        return [Path(messages[index].path) for index in groups[0].files], groups[0].name
-    target = Path(messages[0].path).with_name("album.tar")
-    _pack(((Path(message.path), message.name) for message in messages), target)
-    return [target], name
-
-
-def _pack(files: Iterable[tuple[Path, str]], target: Path) -> None:
-    """Puts FILES under their names into the tar TARGET, which is durable and whole when this returns."""
-    scratch = target.with_name(f"{target.name}.part")
-    with scratch.open("wb") as file:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for path, name in files:
-                entry = tarfile.TarInfo(name.replace("/", "_").replace("\0", " ") or "upload")
-                entry.size = path.stat().st_size
-                with path.open("rb") as content:
-                    archive.addfile(entry, content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.rename(target)
-    descriptor = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_whole(path: Path, wanted: int) -> bool:

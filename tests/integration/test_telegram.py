@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.telegram_house import House, house
+from tests.integration.test_telegram_account import stampmill
 
 CSV = b"id,name\n1,apple\n2,pear\n3,plum\n"
 
@@ -215,6 +216,21 @@ def test_a_deleted_upload_is_withdrawn(home: House) -> None:
     home.wait(lambda: home.rows("SELECT 1 FROM telegram_upload WHERE state = 'withdrawn'"))
     home.final(home.anna, home.send(home.anna, csv_of("51,after"), name="after-gone.csv"))
     assert not home.finals(home.anna, part)
+
+
+def test_an_upload_that_is_deleted_while_its_job_is_in_line_is_cancelled(home: House) -> None:
+    head = b"7z\xbc\xaf\x27\x1c" + bytes(6) + struct.pack("<QQ", 10**6, 101)
+    message = home.send(home.anna, head, name="line.7z.001")
+    home.wait(lambda: home.rows(f"SELECT 1 FROM telegram_message WHERE message = {message} AND fetched = 1"))
+    assert stampmill(home, "pause").returncode == 0
+    try:  # the part that never comes is given up, and the job waits
+        source = f"tg:{home.anna.id}:{message}"
+        home.wait(lambda: home.rows(f"SELECT 1 FROM job WHERE source = '{source}'"))
+        home.server.delete_message(home.account, message)
+        home.wait(lambda: home.rows(f"SELECT 1 FROM job WHERE source = '{source}' AND state = 'cancelled'"))
+    finally:
+        stampmill(home, "resume")
+    assert home.final(home.anna, message).text.startswith("⏹")
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx", "parquet"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.telegram_house import House, house
+from tests.integration.test_telegram_account import status
 from tests.telegram_server import Account, Act, Fault
 
 _numbers = itertools.count(1)
@@ -145,3 +146,19 @@ def test_a_start_with_a_server_of_other_manners(tmp_path: Any, manners: dict[str
         early = send(home, home.anna)
         answered_once(home, home.anna, early)
         answered_once(home, home.anna, send(home, home.anna))
+
+
+def test_an_album_of_which_one_part_alone_was_told_of(home: House, server: Any) -> None:
+    parts = [send(home, home.anna, grouped_id=77, push=number == 1) for number in range(3)]
+    home.wait(lambda: any(home.finals(home.anna, part) for part in parts))
+    finals = [final for part in parts for final in home.finals(home.anna, part)]
+    assert len(finals) == 1
+    assert "3 rows" in finals[0].text
+
+
+def test_a_wait_for_answers_is_told_to_the_operator(home: House, server: Any) -> None:
+    server.fault(Fault.flood("messages.sendMessage", 4))
+    message = send(home, home.anna)
+    home.wait(lambda: "before the next answer" in status(home)["telegram_trouble"])
+    answered_once(home, home.anna, message)
+    assert not status(home)["telegram_trouble"]

@@ -19,4 +19,8 @@ def chosen(config: Targets) -> tuple[Target, ...]:
         from stages.store.targets.objects import ObjectTarget
 
         targets.append(ObjectTarget(config.objects))
+    if config.iceberg is not None:
+        from stages.store.targets.iceberg import IcebergTarget
+
+        targets.append(IcebergTarget(config.iceberg))
     return tuple(targets)

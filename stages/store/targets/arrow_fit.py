@@ -60,6 +60,8 @@ def _fitted(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_nested(column.type):
         texts = [None if value is None else _json.encode(value).decode() for value in column.to_pylist()]
         return pa.array(texts, kind)
+    if pa.types.is_duration(column.type) or pa.types.is_interval(column.type):  # pyarrow would show the bare number
+        column = pa.array([None if value is None else str(value) for value in column.to_pylist()], kind)
     if column.type != kind:
         column = column.cast(kind)
     if pa.types.is_string(kind) and compute.any(compute.match_substring(column, "\0")).as_py():

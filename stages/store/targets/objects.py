@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pipeline.config import Objects
 from stages.store import manifest
-from stages.store.targets.protocol import ForgottenJob, Progress, PublishedJob, TargetDown, TargetRefuses
+from stages.store.targets.protocol import ForgottenJob, Progress, PublishedJob, TargetDown, TargetRefuses, secrets_in
 
 _PIECE: Final = 8 * 1024 * 1024  # bytes of one part of an upload; S3 wants at least 5 MiB
 
@@ -78,27 +78,11 @@ class ObjectTarget:
             options: dict[str, Any] = {
                 "use_listings_cache": False,
                 "skip_instance_cache": True,
-                **_options(self._config),
+                **secrets_in(self._config.options_file, "objects_options"),
             }
             store, root = fsspec.core.url_to_fs(self._config.url.rstrip("/"), **options)
             self._made = store, str(root)
         return self._made
-
-
-def _options(config: Objects) -> dict[str, Any]:
-    """Keys, secrets, an endpoint: what fsspec's file system is to be made with. Raises TargetDown."""
-    if not config.options_file and "CREDENTIALS_DIRECTORY" not in os.environ:
-        return {}
-    path = config.options_file or f"{os.environ['CREDENTIALS_DIRECTORY']}/objects_options"
-    try:
-        found = json.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        if not config.options_file:
-            return {}
-        raise TargetDown(f"the options' file {path} isn't there") from None
-    except (OSError, ValueError) as error:
-        raise TargetDown(f"the options' file {path} can't be read: {error}") from error
-    return dict(found)
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -8,7 +8,6 @@ tables, so that whoever died, and wherever, the row says whether they are there.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.config import Postgres
 from stages.store.manifest import TableEntry, UploadEntry
 from stages.store.targets.arrow_fit import fit, fitted
-from stages.store.targets.protocol import ForgottenJob, Progress, PublishedJob, TargetDown, TargetRefuses
+from stages.store.targets.protocol import ForgottenJob, Progress, PublishedJob, TargetDown, TargetRefuses, relation_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from adbc_driver_manager.dbapi import Connection, Cursor
 
 MAX_COLUMNS: Final = 1600  # PostgreSQL's own limit
-_MAX_NAME: Final = 63  # bytes, likewise
+MAX_NAME: Final = 63  # bytes, likewise
 _BATCH_ROWS: Final = 64 * 1024
 _DATA_ERRORS: Final = ("22", "54", "0A")  # SQLSTATE classes that no other try will change
 
@@ -141,7 +140,7 @@ class PostgresTarget:
             ),
         )
         for table in manifest.tables:
-            relation = relation_name(manifest.job, table.name)
+            relation = relation_name(manifest.job, table.name, MAX_NAME)
             self._ingest(cursor, job, table, relation, progress)
             cursor.execute(
                 f"INSERT INTO {self._schema}.stampmill_tables VALUES ($1, $2, $3, $4, $5, $6)",
@@ -158,14 +157,6 @@ class PostgresTarget:
         rows = cursor.adbc_ingest(relation, reader, mode="create", db_schema_name=self._config.schema)
         if rows not in (-1, table.rows):
             raise TargetDown(f"{rows} rows of {table.rows} arrived in {relation}")
-
-
-def relation_name(job: int, table: str) -> str:
-    """The name of JOB's TABLE there: as `query` has it, shortened where PostgreSQL couldn't hold it."""
-    name = f"t{job}_{table}"
-    if len(name.encode()) <= _MAX_NAME:
-        return name
-    return f"{name.encode()[: _MAX_NAME - 9].decode(errors='ignore')}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _batches(paths: list[Path], schema: pa.Schema, progress: Progress) -> Iterator[pa.RecordBatch]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stages.store.manifest import UploadEntry, Whole
 
@@ -57,3 +60,28 @@ class Target(Protocol):
     def forget(self, job: ForgottenJob) -> None:
         """Takes JOB out of there, if it is there; however often this is called. Raises TargetDown, TargetRefuses."""
         ...
+
+
+def relation_name(job: int, table: str, max_bytes: int) -> str:
+    """The name of JOB's TABLE in a database: as `query` has it, shortened where that has more than MAX_BYTES."""
+    name = f"t{job}_{table}"
+    if len(name.encode()) <= max_bytes:
+        return name
+    return f"{name.encode()[: max_bytes - 9].decode(errors='ignore')}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def secrets_in(options_file: str, credential: str) -> dict[str, Any]:
+    """The options in a JSON file, or else in the service's CREDENTIAL of that name; none without either. Raises
+    TargetDown."""
+    if not options_file and "CREDENTIALS_DIRECTORY" not in os.environ:
+        return {}
+    path = options_file or f"{os.environ['CREDENTIALS_DIRECTORY']}/{credential}"
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        if not options_file:
+            return {}
+        raise TargetDown(f"the options' file {path} isn't there") from None
+    except (OSError, ValueError) as error:
+        raise TargetDown(f"the options' file {path} can't be read: {error}") from error
+    return dict(found)

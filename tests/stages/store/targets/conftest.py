@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -104,5 +105,8 @@ def s3() -> Iterator[str]:
         for line in server.stdout:
             if b"Running on" in line:
                 break
+        threading.Thread(
+            target=server.stdout.read, daemon=True
+        ).start()  # it tells of each request, and waits if it can't
         yield f"http://127.0.0.1:{port}"
         server.terminate()

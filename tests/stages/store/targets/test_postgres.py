@@ -18,7 +18,8 @@ from stages import store
 from stages.handover import Results
 from stages.store import manifest
 from stages.store.targets import PublishedJob, TargetDown, TargetRefuses
-from stages.store.targets.postgres import MAX_COLUMNS, PostgresTarget, relation_name
+from stages.store.targets.postgres import MAX_COLUMNS, MAX_NAME, PostgresTarget
+from stages.store.targets.protocol import relation_name
 from tests.stages.store.bench import Bench, converted, finding_of
 from tests.stages.store.targets.conftest import PostgresServer
 
@@ -90,6 +91,7 @@ VALUES: list[tuple[pa.Array, str]] = [
     (pa.array([1, 2], pa.timestamp("us", "UTC")), "1970-01-01 00:00:00.000001+00\n1970-01-01 00:00:00.000002+00"),
     (pa.array([1, 2], pa.timestamp("ns")), "1970-01-01 00:00:00.000000001\n1970-01-01 00:00:00.000000002"),
     (pa.array([dt.time(1, 2, 3), None]), "01:02:03.000000\n"),
+    (pa.array([dt.timedelta(days=1, microseconds=5), None]), "1 day, 0:00:00.000005\n"),
     (pa.array([True, False]), "true\nfalse"),
     (pa.array([[1, None], []]), "[1,null]\n[]"),
     (pa.array([{"k": "v"}, None]), '{"k":"v"}\n'),
@@ -147,7 +149,7 @@ def test_too_many_columns_are_refused(target: PostgresTarget, bench: Bench) -> N
 
 
 def test_a_name_too_long_is_shortened_and_still_its_own() -> None:
-    names = {relation_name(12, "ü" * 40 + ending) for ending in "ab"}
+    names = {relation_name(12, "ü" * 40 + ending, MAX_NAME) for ending in "ab"}
     assert len(names) == 2
     assert all(len(name.encode()) <= 63 for name in names)
 

@@ -79,7 +79,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
         *project["dependencies"],
         *(
             line
-            for extra in ("postgres", "s3", "stats", "telegram")
+            for extra in ("iceberg", "postgres", "s3", "stats", "telegram")
             for line in project["optional-dependencies"][extra]
         ),
     ]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,19 +11,19 @@ import polars as pl
 from pipeline.model import Column
 from stages.convert import cells, header
 from stages.convert.family import Bench
-from stages.convert.sheet_xml import Package, Part
+from stages.convert.sheet_xml import BROKEN, Package, Part
 
 _LOOK = 60  # rows from which the header is judged
 _FIRST_DAY = dt.date(1900, 1, 2)  # what's before is a time of day
 
 
-def read_plain(data: bytes, number: int, title: str, package: Package, member: str, bench: Bench) -> bool:
-    """Makes a table of sheet NUMBER if it's that plain; False, and nothing made, where it isn't."""
+def read_plain(data: bytes, name: str, title: str, package: Package, member: str, bench: Bench) -> bool:
+    """Makes a table of the sheet with NAME if it's that plain; False, and nothing made, where it isn't."""
     if bench.is_text_only:
         return False
     with ThreadPoolExecutor(1) as aside:
         looking = aside.submit(_look, package, member)  # while the engine reads
-        frame = _load(data, number)
+        frame = _load(data, name)
         if frame is None or not frame.height or not _has_header(frame):
             return False
         part = looking.result()
@@ -39,9 +37,9 @@ def read_plain(data: bytes, number: int, title: str, package: Package, member: s
         return False
     names = header.unique_names(frame.columns)
     sheet = bench.sheet(title)
-    sheet.write(pl.DataFrame([column.alias(name) for name, (column, _kind) in zip(names, found, strict=True)]))
-    sheet.facts = {"has_header": True, "sheet": number + 1, "error_cells": part.errors}
-    columns = [Column(name=name, type=kind) for name, (_column, kind) in zip(names, found, strict=True)]
+    sheet.write(pl.DataFrame([column.alias(key) for key, (column, _kind) in zip(names, found, strict=True)]))
+    sheet.facts = {"has_header": True, "sheet": name, "error_cells": part.errors}
+    columns = [Column(name=key, type=kind) for key, (_column, kind) in zip(names, found, strict=True)]
     sheet.finish(part.rows - 1, columns)
     return True
 
@@ -50,17 +48,17 @@ def _look(package: Package, member: str) -> Part | None:
     """What the sheet's XML says by itself; None where it can't be read."""
     try:
         return package.look(member)
-    except (KeyError, zipfile.BadZipFile, zlib.error, OSError, ValueError):
+    except BROKEN:
         return None
 
 
-def _load(data: bytes, number: int) -> pl.DataFrame | None:
+def _load(data: bytes, name: str) -> pl.DataFrame | None:
     """The sheet with its first row as names; None where a column's cells are of different kinds."""
     import fastexcel
 
     try:
         sheet = fastexcel.read_excel(data).load_sheet(
-            number, header_row=0, schema_sample_rows=None, dtype_coercion="strict"
+            name, header_row=0, schema_sample_rows=None, dtype_coercion="strict"
         )
         return sheet.to_polars()
     except fastexcel.FastExcelError:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +13,7 @@ from stages.convert import cells, regions
 from stages.convert.family import Bench
 from stages.convert.header import Header, unique_names
 from stages.convert.regions import Region
-from stages.convert.sheet_xml import Package
+from stages.convert.sheet_xml import BROKEN, Package
 
 _ROWS = 20_000  # in a block
 _HEADERS = 3  # rows that a merged header has at most
@@ -33,13 +31,13 @@ class Merge(NamedTuple):
 
 
 class Grid:
-    """The cells of sheet NUMBER of a workbook, in rows that can be gone through again."""
+    """The cells of the sheet with NAME in a workbook, in rows that can be gone through again."""
 
-    def __init__(self, book: Any, number: int, package: Package | None, member: str) -> None:
-        self._sheet = book.get_sheet_by_index(number)
+    def __init__(self, book: Any, name: str, package: Package | None, member: str) -> None:
+        self._sheet = book.get_sheet_by_name(name)
         self._package = package
         self._member = member
-        self.name = book.sheet_names[number]
+        self.name = name
 
     def rows(self) -> Iterator[Row]:
         """The sheet's rows from its very first on, each from the first filled column on."""
@@ -67,7 +65,7 @@ class Grid:
             return None
         try:
             return self._package.filled_rows(self._member)
-        except (KeyError, zipfile.BadZipFile, zlib.error, OSError, ValueError):
+        except BROKEN:
             return None
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import html
+import io
 import posixpath
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from typing import Any
+from xml.parsers import expat
 
 import msgspec
 from isal import isal_zlib
@@ -25,6 +28,14 @@ _BYTES_A_CELL = 400  # of XML, at most; where there are more, the cells don't li
 _REPEATED = re.compile(rb"-repeated=\"([0-9]{4,})\"")
 _REPEATED_ROW = re.compile(rb"<table:table-row\b([^>]*)>(.*?)</table:table-row>", re.DOTALL)
 _REPEATED_CELL = re.compile(rb"<table:table-cell\b([^>]*?)(/?)>")
+
+
+_UNPACKING: Any = isal_zlib.error  # its stub has it as a value
+# What a damaged archive may raise, whichever of its parts is read.
+BROKEN: tuple[type[Exception], ...] = (
+    LookupError, EOFError, OSError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error, _UNPACKING
+)  # fmt: skip
+_BETWEEN = re.compile(rb"(</?(?:table|office):[^>]*>|</text:p>)\s+(?=</?(?:table|office):|<text:p[ />])")
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -53,6 +64,27 @@ class Package:
             if name and target:
                 found[html.unescape(name[1].decode("utf-8", "replace"))] = links.get(target[1].decode(), "")
         return found
+
+    def flaw(self, member: str) -> str:
+        """What is wrong with MEMBER as XML; nothing where it's well-formed. Raises one of BROKEN. (In an ODS file that isn't, the engine may look
+        for an end forever.)"""
+        parser = expat.ParserCreate()
+        self._archive.getinfo(member)  # raises where there's none
+        try:
+            for piece in self._unpacked(member):
+                parser.Parse(piece, False)
+            parser.Parse(b"", True)
+        except (expat.ExpatError, LookupError) as error:  # or an encoding that nobody knows
+            return str(error)
+        return ""
+
+    def tightened(self) -> bytes:
+        """An ODS file without the blanks between its elements, which mean nothing, but which the engine doesn't take."""
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as target:
+            for name in ("mimetype", "META-INF/manifest.xml", "content.xml"):
+                target.writestr(name, _BETWEEN.sub(rb"\1", self._archive.read(name)))
+        return made.getvalue()
 
     def claimed_size(self) -> int:
         """How many bytes all members have that an engine may hold, as the archive's directory claims."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import zipfile
-import zlib
 from functools import cache
 from typing import Any
 
@@ -13,7 +12,7 @@ from stages.convert import reasons
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.sheet_fast import read_plain
 from stages.convert.sheet_grid import Grid, read_grid
-from stages.convert.sheet_xml import Package
+from stages.convert.sheet_xml import BROKEN, Package
 from stages.convert.source import Source
 
 LARGEST = 640 * 1024 * 1024  # bytes of XML that an engine holds as cells within its memory
@@ -43,15 +42,16 @@ class Workbook:
         data = source.read(0, source.length)
         package = _package(data, head)
         members = _members(package)
+        _check_content(package)
         _check_areas(package, members)
-        opened = cache(lambda: _open(data))  # it costs, and plain sheets don't need it
+        opened = cache(lambda: _open(data, package))  # it costs, and plain sheets don't need it
         names = list(members) or opened().sheet_names
         empty = []
         for number, name in enumerate(names):
             title = name if len(names) > 1 else ""
             member = members.get(name, "")
-            done = bool(member) and package is not None and read_plain(data, number, title, package, member, bench)
-            if not done and not read_grid(_grid(opened(), number, package, member), title, bench):
+            done = bool(member) and package is not None and read_plain(data, name, title, package, member, bench)
+            if not done and not read_grid(_grid(opened(), name, package, member), title, bench):
                 empty.append(name)
             bench.progress(source.length * (number + 1) // len(names))
         if not bench.tables:
@@ -60,14 +60,13 @@ class Workbook:
             bench.notes.append(f"empty sheets: {', '.join(empty)}")
 
 
-def _grid(book: Any, number: int, package: Package | None, member: str) -> Grid:
-    """The cells of sheet NUMBER. Raises Refused."""
+def _grid(book: Any, name: str, package: Package | None, member: str) -> Grid:
+    """The cells of the sheet with NAME. Raises Refused."""
     import python_calamine
 
     try:
-        return Grid(book, number, package, member)
+        return Grid(book, name, package, member)
     except (python_calamine.CalamineError, OSError, ValueError) as error:
-        name = book.sheet_names[number]
         raise Refused(reasons.corrupt(f"its sheet {name!r} can't be read ({error})")) from error
 
 
@@ -76,12 +75,23 @@ def _check_size(size: int) -> None:
         raise Refused(reasons.too_large(f"a workbook of {size >> 20:,} MB doesn't fit into memory", _STEP))
 
 
+def _check_content(package: Package | None) -> None:
+    """Raises Refused where an ODS file's cells aren't XML."""
+    if package is None:
+        return
+    flaw = ""
+    with contextlib.suppress(*BROKEN):  # then it's another kind of workbook
+        flaw = package.flaw("content.xml")
+    if flaw:
+        raise Refused(reasons.corrupt(f"its cells aren't well-formed XML ({flaw})"))
+
+
 def _check_areas(package: Package | None, members: dict[str, str]) -> None:
     """Raises Refused where the engine would make room for more cells than fit into memory: it makes it for all in the
     rectangle that holds the filled ones."""
     if package is None:
         return
-    with contextlib.suppress(KeyError, zipfile.BadZipFile, zlib.error, OSError, ValueError):
+    with contextlib.suppress(*BROKEN):
         areas = map(package.area, filter(None, members.values())) if members else [package.repeated_area("content.xml")]
         if any(area > MOST_CELLS for area in areas):
             raise Refused(
@@ -101,7 +111,7 @@ def _package(data: bytes, head: Head) -> Package | None:
         raise Refused(reasons.corrupt("its name says a workbook, but it isn't one inside"))
     try:
         package = Package(data, zipfile.ZipFile(io.BytesIO(data)))
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except BROKEN as error:
         if b"PK\x05\x06" not in data[-70_000:]:
             raise Refused(reasons.truncated("the workbook's directory at its end is missing")) from error
         raise Refused(reasons.corrupt(f"the workbook can't be opened ({error})")) from error
@@ -109,7 +119,7 @@ def _package(data: bytes, head: Head) -> Package | None:
     return package
 
 
-def _open(data: bytes) -> Any:
+def _open(data: bytes, package: Package | None) -> Any:
     """The workbook, for its sheets' names and cells. Raises Refused."""
     import python_calamine
 
@@ -118,12 +128,15 @@ def _open(data: bytes) -> Any:
     except python_calamine.PasswordError as error:
         raise Refused(reasons.encrypted()) from error
     except (python_calamine.CalamineError, OSError, ValueError) as error:
+        if package is not None:
+            with contextlib.suppress(python_calamine.CalamineError, *BROKEN):
+                return python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(package.tightened()))
         raise Refused(reasons.corrupt(f"the workbook can't be opened ({error})")) from error
 
 
 def _members(package: Package | None) -> dict[str, str]:
     """The archive's members by sheet; none where it isn't XLSX, or not as it should be."""
     if package is not None:
-        with contextlib.suppress(KeyError, zipfile.BadZipFile, OSError, ValueError):
+        with contextlib.suppress(*BROKEN):
             return package.sheets()
     return {}

@@ -6,9 +6,12 @@ entities of the document's own.
 
 from __future__ import annotations
 
+import codecs
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path as FilePath
 from typing import Any
 from xml.parsers import expat
 
@@ -41,13 +44,23 @@ class XmlRecords:
 
     def read(self, source: Source, head: Head, bench: Bench) -> None:
         """Makes a table of the element that repeats most; one that has none is kept as it is."""
+        codec = _other_codec(head.data)
+        if codec is None:
+            self._read(source, bench)
+            return
+        with bench.scratch() as path:
+            size = _write_utf8(source, codec, path)
+            with path.open("rb") as file:
+                self._read(Source(file.fileno(), 0, size, source.path), bench)
+
+    def _read(self, source: Source, bench: Bench) -> None:
         try:
             outline = _outline(source)
             path = outline.record()
             if path is None:
                 return
             names = _columns(source, path, bench)
-        except (expat.ExpatError, ValueError) as error:
+        except (expat.ExpatError, LookupError, ValueError) as error:
             raise Refused(reasons.corrupt(f"it isn't well-formed XML ({error})")) from error
         if len(names) > bench.limits.max_columns:
             raise Refused(reasons.too_many_columns(len(names), bench.limits.max_columns))
@@ -58,6 +71,34 @@ class XmlRecords:
 
         facts = {"record": "/".join(path)}
         write_rows(list(names), rows, outline.counts[path], bench, facts=facts)
+
+
+def _other_codec(head: bytes) -> str | None:
+    """The encoding that a document declares, if it's one that the parser doesn't know and Python does."""
+    declared = _DECLARED.match(head)
+    if declared is None:
+        return None
+    try:
+        name = codecs.lookup(declared[1].decode()).name
+    except LookupError:
+        return None
+    return None if name in _KNOWN else name
+
+
+_DECLARED = re.compile(rb"""\s*<\?xml[^>]*?encoding=["']([\w.:-]+)["']""")
+_KNOWN = frozenset(("utf-8", "utf-16", "utf-16-le", "utf-16-be", "ascii", "iso8859-1"))
+
+
+def _write_utf8(source: Source, codec: str, path: FilePath) -> int:
+    """Writes SOURCE, which is in CODEC, to PATH as UTF-8 without its declaration, and gives its size."""
+    decoder = codecs.getincrementaldecoder(codec)("stampmill.stray")
+    with path.open("wb") as file:
+        for at in range(0, source.length, _PIECE):
+            text = decoder.decode(source.read(at, _PIECE), at + _PIECE >= source.length)
+            if not at:
+                text = text[text.find("?>") + 2 :].lstrip()
+            file.write(text.encode("utf-8", "replace"))
+        return file.tell()
 
 
 class _Outline:

@@ -124,6 +124,8 @@ def test_a_short_run_of_the_fuzzer(kind: str, tmp_path: Path) -> None:
         assert run(base) != "rejected"
     for _input in range(40):
         run(fuzz.mutated(chance, chance.choice(bases), bases))
+        if kind in ("xlsx", "ods"):
+            run(fuzz.mutated_within(chance, bases[0], []))
 
 
 def test_a_frame_of_odd_names_is_readable(bench: Bench) -> None:

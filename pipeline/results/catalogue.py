@@ -33,6 +33,7 @@ _LISTING = re.compile(r"\s*show\b|\binformation_schema\b|\bduckdb_(views|columns
 _READS = {"SELECT", "MULTI"}  # MULTI is what PIVOT becomes
 _ZONED = "WITH TIME ZONE"
 _PATH = "_path of its part"  # no column's name that convert gives
+_NUMBER = "file_row_number"  # DuckDB's own, from 0, where no column has that name
 _JOB_OF = r"/(\d+)-[^/]*/[^/]+/[^/]+$"
 
 
@@ -67,14 +68,17 @@ def find_tables(root: Path) -> Iterator[Table]:
             yield Table(f"t{found.job}_{table.name}", found.job, library.info(folder, table))
 
 
-def query(root: Path, sql: str) -> Answer:
-    """The answer to SQL, one statement that only reads, over the library ROOT. UsageError where it can't be answered."""
-    with asking(root, sql) as question:
+def query(root: Path, sql: str, *, origin: bool = False) -> Answer:
+    """The answer to SQL, one statement that only reads, over the library ROOT. UsageError where it can't be answered.
+
+    With ORIGIN every table has the columns `_job` and `_row`, which `trace` takes: the row's number in its table, from 1.
+    """
+    with asking(root, sql, origin=origin) as question:
         return Answer(question.columns, question.relation.fetchall())
 
 
 @contextlib.contextmanager
-def asking(root: Path, sql: str) -> Iterator[Question]:
+def asking(root: Path, sql: str, *, origin: bool = False) -> Iterator[Question]:
     """What SQL gives over the library ROOT, to be fetched meanwhile. Raises UsageError, also for what comes up then."""
     import duckdb
 
@@ -88,7 +92,7 @@ def asking(root: Path, sql: str) -> Iterator[Question]:
             names = _names(connection, sql)
             found = _everything(root) if _LISTING.search(sql) else _lookup(root, names)
             _lock(connection, root, spill)
-            _make_views(connection, root, found)
+            _make_views(connection, root, found, origin=origin)
             yield _question(connection, sql)
         except duckdb.CatalogException as error:
             raise UsageError(problem=_explain(error, root, found)) from error
@@ -166,16 +170,43 @@ def _lock(connection: DuckDBPyConnection, root: Path, spill: str) -> None:
     connection.execute("SET lock_configuration = true")
 
 
-def _make_views(connection: DuckDBPyConnection, root: Path, found: dict[str, list[str]]) -> None:
+def _make_views(connection: DuckDBPyConnection, root: Path, found: dict[str, list[str]], *, origin: bool) -> None:
     for name, tables in found.items():
-        if len(tables) == 1:
+        if len(tables) == 1 and not origin:
             files = ", ".join(map(_quoted, library.parts(root, tables[0])))
             connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM read_parquet([{files}])')
-        elif not _PINNED.fullmatch(name) and _of_one_shape(root, tables):
-            files = ", ".join(_quoted(file) for table in tables for file in library.parts(root, table))
-            source = f"read_parquet([{files}], union_by_name = true, filename = '{_PATH}')"
-            job = f"CAST(regexp_extract(\"{_PATH}\", '{_JOB_OF}', 1) AS BIGINT) AS _job"
-            connection.execute(f'CREATE VIEW "{name}" AS SELECT * EXCLUDE ("{_PATH}"), {job} FROM {source}')
+        elif len(tables) == 1 or (not _PINNED.fullmatch(name) and _of_one_shape(root, tables)):
+            connection.execute(f'CREATE VIEW "{name}" AS {_united(root, tables, origin=origin)}')
+
+
+def _united(root: Path, tables: list[str], *, origin: bool) -> str:
+    """The query for TABLES as one, with the job of each row, and with ORIGIN its number in its table."""
+    parts = [file for table in tables for file in library.parts(root, table)]
+    files = ", ".join(map(_quoted, parts))
+    source = f"read_parquet([{files}], union_by_name = true, filename = '{_PATH}')"
+    added = f"CAST(regexp_extract(\"{_PATH}\", '{_JOB_OF}', 1) AS BIGINT) AS _job"
+    if not origin:
+        return f'SELECT * EXCLUDE ("{_PATH}"), {added} FROM {source}'
+    if any(_NUMBER in _columns(root, table) for table in tables):
+        raise UsageError(problem=f"A column is called {_NUMBER}, which hides what --origin needs.")
+    before = _rows_before(root, tables)
+    later = " ".join(f"WHEN {_quoted(file)} THEN {rows}" for file, rows in before.items() if rows)
+    row = f"{_NUMBER} + 1" + (f' + CASE "{_PATH}" {later} ELSE 0 END' if later else "")
+    return f'SELECT * EXCLUDE ("{_PATH}"), {added}, {row} AS _row FROM {source}'
+
+
+def _rows_before(root: Path, tables: list[str]) -> dict[str, int]:
+    """How many rows of its table come before each part, by its path."""
+    found = {}
+    for table in tables:
+        folder, _, name = table.rpartition("/")
+        manifest = library.manifest(root, folder)
+        entries = [entry for entry in manifest.tables if entry.name == name] if manifest else []
+        rows = 0
+        for part in entries[0].parts if entries else ():
+            found[f"{root}/{table}/{part.file}"] = rows
+            rows += part.rows
+    return found
 
 
 def _of_one_shape(root: Path, tables: list[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -15,8 +15,11 @@ from pipeline.daemon.control_protocol import VERSION
 from pipeline.errors import ExitCode, NoSuchJob, RequestRefused, UsageError
 from pipeline.model import JobState
 from pipeline.settings.units import short_duration, short_size
-from pipeline.verbs import glance
+from pipeline.verbs import glance, library
 from pipeline.verbs.common import ConfigOption, JsonOption, err, load, out, print_json, safe
+
+_SHOWN_TABLES: Final = 5
+_LEAST_COLUMN: Final = 10  # characters of a screen's width that a column needs
 
 JobArgument = Annotated[int, typer.Argument(help="The job's number.", metavar="JOB", min=1)]
 
@@ -88,8 +91,14 @@ def list_jobs(
     out().print(table)
 
 
-def show(job: JobArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Show all that is known of a job. Works without a daemon too.
+def show(
+    job: JobArgument,
+    rows: Annotated[int, typer.Option("--rows", help="How many rows of each table.", min=0, max=1000)] = 5,
+    into: library.IntoOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show all that is known of a job, and the first rows of its tables. Works without a daemon too.
 
     Example: stampmill show 17
     """
@@ -97,13 +106,13 @@ def show(job: JobArgument, as_json: JsonOption = False, config: ConfigOption = N
     from pipeline.results.summary import summarize
     from pipeline.verbs.files import print_summary
 
-    loaded, _ = load(config)
-    with story.reading(loaded.paths.ledger) as db:
+    paths = library.paths_of(into, config) if into else load(config)[0].paths
+    with story.reading(paths.ledger) as db:
         line = story.job(db, job)
         if line is None:
             raise NoSuchJob(job=job)
         places, batches = story.places(db, job), story.batches(db, job)
-    summary = summarize(loaded.paths.ledger, [job])
+    summary = summarize(paths.ledger, [job])
     if as_json:
         print_json(JobDetail(job=line, places=places, batches=tuple(batches), summary=summary.jobs[0]))
         return
@@ -114,11 +123,38 @@ def show(job: JobArgument, as_json: JsonOption = False, config: ConfigOption = N
     out().print(safe(f"  upload    {places.path} ({short_size(line.size)})"))
     out().print(safe(f"  came from {places.source}"))
     if places.result:
-        out().print(safe(f"  result    {Path(loaded.paths.library) / places.result}"))
+        out().print(safe(f"  result    {Path(paths.library) / places.result}"))
     for batch in batches:
         blame = f", its worker died of it {batch.charges} times" if batch.charges else ""
         words = f"{batch.stage}, {batch.state}, {short_size(batch.bytes)} in {batch.files} files{blame}"
         out().print(f"  batch {batch.seq:<4}{words}")
+    if rows and places.result and line.tables:
+        _print_rows(Path(paths.library), job, [table.name for table in summary.jobs[0].tables], rows)
+
+
+def _print_rows(root: Path, job: int, names: list[str], rows: int) -> None:
+    """The first ROWS rows of the tables NAMES of JOB, as far as a screen's width and a person's patience go."""
+    from rich.table import Table
+
+    from pipeline.results import catalogue
+
+    for name in names[:_SHOWN_TABLES]:
+        view = f"t{job}_{name}"
+        try:
+            found = catalogue.query(root, f'SELECT * FROM "{view}" LIMIT {rows}')
+        except UsageError:
+            continue  # it was taken out meanwhile
+        width = max(1, min(len(found.columns), out().width // _LEAST_COLUMN))
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in found.columns[:width]:
+            table.add_column(safe(column), no_wrap=True, overflow="ellipsis", max_width=40)
+        for row in found.rows:
+            table.add_row(*("" if value is None else safe(str(value)[:200]) for value in row[:width]))
+        more = f", {len(found.columns) - width} more columns" if width < len(found.columns) else ""
+        out().print(f"\n[bold]{safe(view)}[/bold]{more}")
+        out().print(table)
+    if len(names) > _SHOWN_TABLES:
+        out().print(f"\n... and {len(names) - _SHOWN_TABLES} more tables; `stampmill query` asks any of them")
 
 
 def logs(job: JobArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:

@@ -109,6 +109,9 @@ def query(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the answer there.", metavar="FILE")
     ] = None,
+    origin: Annotated[
+        bool, typer.Option("--origin", help="Tables have the columns _job and _row too, which `trace` takes.")
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -124,20 +127,20 @@ def query(
         raise UsageError(problem=f"--format is {form!r}; it can be {', '.join(export.FORMATS)}.")
     paths = paths_of(into, config)
     if sql or not sys.stdin.isatty():
-        answer(Path(paths.library), sql or sys.stdin.read(), form, output)
+        answer(Path(paths.library), sql or sys.stdin.read(), form, output, origin=origin)
         return
     from pipeline.verbs.prompt import ask
 
-    ask(paths, lambda statement: answer(Path(paths.library), statement, form, output))
+    ask(paths, lambda statement: answer(Path(paths.library), statement, form, output, origin=origin))
 
 
-def answer(root: Path, sql: str, form: str, output: Path | None) -> None:
+def answer(root: Path, sql: str, form: str, output: Path | None, *, origin: bool = False) -> None:
     """Answers SQL over the library ROOT in FORM, into OUTPUT or stdout. Raises UsageError."""
     if form == "table":
         with _opened(output) as file:
-            _print_table(catalogue.query(root, sql), file)
+            _print_table(catalogue.query(root, sql, origin=origin), file)
         return
-    with catalogue.asking(root, sql) as question, _opened(output) as file:
+    with catalogue.asking(root, sql, origin=origin) as question, _opened(output) as file:
         rows = export.write(question, form, file)
     if output:
         say(f"{rows:,} rows are in {output}.")

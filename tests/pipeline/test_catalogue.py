@@ -219,3 +219,26 @@ def test_a_query_leaves_nothing_behind(bench: Bench, tmp_path: Path, monkeypatch
     ((spill,),) = rows(bench, "SELECT current_setting('temp_directory')")
     assert spill.startswith(tempfile.gettempdir())
     assert not os.path.exists(spill)
+
+
+def test_the_origin_of_rows_is_there_on_request(bench: Bench) -> None:
+    parts = tuple(
+        bench.part(source, {"a": pa.array(values)}, facts={"group": 1})
+        for source, values in (("z!/1.csv", [1, 2]), ("z!/2.csv", [3]), ("z!/3.csv", [4, 5]))
+    )
+    members = tuple(converted(number, part.source) for number, part in enumerate(parts, 1))
+    bench.publish(Results(members=members, tables=parts))
+    publish(bench, 13, "z.csv", a=[6])
+    (name,) = {table.info.name for table in find_tables(bench.library)}
+    assert query(bench.library, f"SELECT * FROM t12_{name}").columns == ("a",), "not unless it's asked for"
+    one = query(bench.library, f"SELECT * FROM t12_{name} ORDER BY a", origin=True)
+    assert (one.columns, one.rows) == (("a", "_job", "_row"), [(n, 12, n) for n in range(1, 6)])
+    all_of_them = query(bench.library, f"SELECT a, _job, _row FROM {name} WHERE a > 4 ORDER BY a", origin=True)
+    assert all_of_them.rows == [(5, 12, 5), (6, 13, 1)]
+
+
+def test_a_column_that_hides_the_rows_numbers_is_named(bench: Bench) -> None:
+    publish(bench, 7, "x.csv", file_row_number=[5])
+    assert rows(bench, "SELECT * FROM x") == [(5,)]
+    with pytest.raises(UsageError, match="file_row_number"):
+        query(bench.library, "SELECT * FROM x", origin=True)

@@ -310,3 +310,14 @@ def test_errors_are_plain_where_colour_is_unwanted_and_off_a_terminal(tmp_path: 
     assert run.returncode == 2
     assert b"gone doesn't exist." in said
     assert not re.search(rb"\x1b\[[0-9;]*3[0-9]m", said), "a colour"
+
+
+def test_show_prints_the_first_rows_of_each_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("name,n\n" + "".join(f"row {n},{n}\n" for n in range(9)))
+    library = tmp_path / "tables"
+    assert cli.run(["process", str(tmp_path / "a.csv"), "--into", str(library)]) == 0
+    capsys.readouterr()
+    assert cli.run(["show", "1", "--into", str(library), "--rows", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "t1_a" in shown
+    assert ("row 1" in shown, "row 2" in shown) == (True, False)

@@ -92,9 +92,11 @@ class BlobSource:
         self._offset += len(data)
         return data
 
-    def skip(self, size: int) -> None:
-        """Passes over SIZE bytes."""
+    def skip(self, size: int) -> int:
+        """Passes over SIZE bytes, or to the end; how many there were."""
+        size = min(size, self._end - self._offset)
         self._offset += size
+        return size
 
     def region(self, offset: int, length: int) -> BlobSource:
         """Another source over LENGTH bytes of the blob at OFFSET."""

@@ -22,7 +22,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-FEED = 1 << 17  # compressed bytes handed to a decompressor at a time
+FEED = 1 << 18  # compressed bytes handed to a decompressor at a time
 MAX_WINDOW = 1 << 27  # a stream may ask for a history of this many bytes, 128 MiB, and no more
 _TOO_WIDE = reasons.unsupported(
     f"unpacking it needs more memory than the {MAX_WINDOW >> 20} MiB allowed for its history",

@@ -56,6 +56,7 @@ class CpioReader:
                 yield _entry(index, name, header, cursor)
             cursor.skip(end - cursor.offset + -header.size % header.align)
             index += 1
+        raise Refused(reasons.truncated("the mark at its end is missing"))
 
 
 def _entry(index: int, raw: bytes, header: Header, cursor: Cursor) -> Entry:

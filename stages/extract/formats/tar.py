@@ -55,8 +55,7 @@ class Cursor:
         self.offset += here
         size -= here
         if isinstance(self._source, BlobSource):
-            self._source.skip(size)
-            self.offset += size
+            self.offset += self._source.skip(size)
             return
         while size and (data := self.some(min(size, CHUNK))):
             size -= len(data)
@@ -112,7 +111,7 @@ class TarReader:
             end = cursor.offset + (0 if header.type in NO_DATA else size)
             if index >= start:
                 yield self._entry(index, header, pax, cursor, size)
-            cursor.skip(end + -end % BLOCK - cursor.offset)
+            _pass(cursor, end)
 
     def _headers(self, cursor: Cursor) -> Iterator[tuple[Header | None, Pax]]:
         """Each member's header with the extended ones that came before it; None for a part that can't be read."""
@@ -179,6 +178,16 @@ class TarReader:
     def _region(self, offset: int, size: int) -> BlobSource:
         assert self.blob_source is not None
         return self.blob_source.region(offset, size)
+
+
+def _pass(cursor: Cursor, end: int) -> None:
+    """To the next header. That a member's own bytes break off before END is said where they are read."""
+    cursor.skip(end - cursor.offset)
+    if cursor.offset < end:
+        return
+    cursor.skip(-end % BLOCK)
+    if cursor.offset % BLOCK:
+        raise Refused(reasons.truncated("the archive breaks off right behind this file"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,9 +174,9 @@ class Extents:
         self._packed = 0
 
     def add(self, record: Record) -> None:
-        """Notes where RECORD lies."""
+        """Notes where RECORD lies; one without packed bytes shares none."""
         start, end = record.offset, record.offset + LOCAL.size + len(record.name) + record.packed
-        if not 0 <= start < end < 1 << 63:
+        if not record.packed or not 0 <= start < end < 1 << 63:
             return
         self._packed += record.packed
         self._in_order = self._in_order and (not self._ends or start >= self._ends[-1])

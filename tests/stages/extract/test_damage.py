@@ -60,6 +60,20 @@ def test_a_tar_cut_short(run: Runner, tmp_path: Path, mode: str) -> None:
     assert set(job.bad().values()) == {"truncated"}
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_tar_cut_short_in_the_padding_of_its_last_file(run: Runner, tmp_path: Path, nested: bool) -> None:
+    cut = make_tar([("a.csv", rows(3)), ("b.csv", rows(5))])[: 512 + 512 + 512 + len(rows(5)) + 9]
+    job = run(saved(tmp_path, "x.tar.gz" if nested else "x.tar", gzip.compress(cut) if nested else cut))
+    assert list(job.good().values()) == [rows(3), rows(5)]
+    assert list(job.bad().values()) == ["truncated"]
+
+
+def test_a_cpio_without_its_end_mark(run: Runner, tmp_path: Path) -> None:
+    header = b"070701" + b"".join(b"%08x" % n for n in (1, 0o100644, 0, 0, 1, 0, 4, 0, 0, 0, 0, 6, 0))
+    job = run(saved(tmp_path, "x.cpio", header + b"a.csv\0" + b"1,2\n"))
+    assert (job.good(), job.bad()) == ({"x.cpio!/a.csv": b"1,2\n"}, {"x.cpio": "truncated"})
+
+
 def test_a_tar_with_a_damaged_header(run: Runner, tmp_path: Path) -> None:
     data = bytearray(make_tar(FILES))
     data[data.index(b"2.csv") + 3] ^= 1

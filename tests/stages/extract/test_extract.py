@@ -8,6 +8,7 @@ import io
 import itertools
 import os
 import shutil
+import stat
 import subprocess
 import tarfile
 import zipfile
@@ -167,6 +168,17 @@ def test_links_and_devices_are_recorded_and_not_made(run: Runner, tmp_path: Path
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as zipped:
         zipped.writestr(link, "/etc/passwd")
     assert run(tmp_path / "x.zip").bad() == {"x.zip!/link": "unsafe"}
+
+
+def test_what_was_packed_out_of_a_pipe_is_a_file(run: Runner, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in (("-", b"a,b\n"), ("fifo", b"")):
+            info = zipfile.ZipInfo(name)
+            info.create_system, info.external_attr = 3, (stat.S_IFIFO | 0o600) << 16
+            archive.writestr(info, data)
+    job = run(saved(tmp_path, "x.zip", buffer.getvalue()))
+    assert (job.good(), job.bad()) == ({"x.zip!/-": b"a,b\n"}, {"x.zip!/fifo": "unsafe"})
 
 
 def test_an_upload_that_is_gone_changed_or_empty(run: Runner, tmp_path: Path) -> None:

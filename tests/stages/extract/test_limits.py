@@ -96,6 +96,15 @@ def test_entries_that_share_bytes_are_refused_before_a_byte_is_written(run: Runn
         assert not any(entry.endswith((".pack", ".f0")) for entry in run.work.iterdir() for entry in [entry.name])
 
 
+def test_entries_without_a_byte_share_none(run: Runner, tmp_path: Path) -> None:
+    data = make_zip([("a", b""), ("b", b"1")], zipfile.ZIP_STORED)
+    first = data.index(b"PK\1\2")
+    second = data.index(b"PK\1\2", first + 4)
+    twice = bytearray(data[:first] + data[first:second] + data[first:])
+    struct.pack_into("<HHL", twice, len(twice) - 14, 3, 3, len(twice) - 22 - first)
+    assert list(run(saved(tmp_path, "x.zip", bytes(twice))).good()) == ["x.zip!/a", "x.zip!/b"]
+
+
 def test_sizes_that_sum_to_more_than_the_file(run: Runner, tmp_path: Path) -> None:
     data = bytearray(make_zip([("a", rows(500)), ("b", rows(500, 2))]))
     at = data.rindex(b"PK\1\2")

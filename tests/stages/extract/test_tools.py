@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.model import Reject
+from stages.extract.formats import sevenzip
 from stages.extract.split import Listed, MembersFile
+from stages.extract.sums import crc16
 from tests.stages.extract.archives import make_tar, make_zip, rows, saved
 from tests.stages.extract.conftest import Runner
 
@@ -287,6 +289,42 @@ def test_cab(run: Runner, tmp_path: Path) -> None:
     assert run(saved(tmp_path, "x.cab", whole)).good() == {f"x.cab!/{name}": data for name, data in files.items()}
     cut = run(saved(tmp_path, "y.cab", whole[: len(whole) // 2]))
     assert cut.code in ("truncated", "corrupt") or set(cut.bad().values()) <= {"truncated", "corrupt"}
+
+
+def lzh_entry(name: bytes, data: bytes, method: bytes = b"-lh0-", level: int = 0) -> bytes:
+    """An entry of an lzh whose data isn't compressed."""
+    body = method + struct.pack("<LLLBB", len(data), len(data), 0, 0x20, level) + bytes([len(name)]) + name
+    body += crc16(data).to_bytes(2, "little")
+    return bytes([len(body), sum(body) % 256]) + body + data
+
+
+@pytest.mark.needs("7zz")
+def test_lzh(run: Runner, tmp_path: Path) -> None:
+    good = lzh_entry(b"a.csv", FILES["a.csv"])
+    data = good + lzh_entry(b"old.bin", b"x" * 50, b"-lh1-") + lzh_entry(b"bad.csv", b"MARK") + lzh_entry(b"z", b"1")
+    job = run(saved(tmp_path, "x.lzh", data.replace(b"MARK", b"MARL") + b"\0"))
+    assert job.good() == {"x.lzh!/a.csv": FILES["a.csv"], "x.lzh!/z": b"1"}
+    assert job.bad() == {"x.lzh!/old.bin": "unsupported", "x.lzh!/bad.csv": "corrupt"}
+    assert run(saved(tmp_path, "x.lzh", lzh_entry(b"a.csv", b"1" * 99, level=3))).code == "unsupported"
+
+
+def test_the_checksum_of_lzh() -> None:
+    assert crc16(b"123456789") == 0xBB3D
+    assert crc16(b"6789", crc16(b"12345")) == 0xBB3D
+
+
+@pytest.mark.parametrize(
+    ("kind", "methods", "odd"),
+    [
+        ("7z", "LZMA2:24 BCJ2 7zAES", ""),
+        ("7z", "BCJ ZSTD:v1.5", "ZSTD"),
+        ("lzh", "-lh7-", ""),
+        ("cab", "Quantum:9", ""),
+    ],
+)
+def test_methods_that_the_program_does_not_know(kind: str, methods: str, odd: str) -> None:
+    one = sevenzip.listed({"Path": "a", "Size": "3", "Method": methods, "Attributes": "A"}, kind)
+    assert (one.present, odd in one.reason.text if one.reason else "") == (not odd, True if odd else "")
 
 
 def test_where_the_program_is_missing(run: Runner, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

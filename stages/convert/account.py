@@ -18,18 +18,27 @@ class AccountWrong(Exception):
 
 
 class RejectedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that has no place in its table. `line` counts from 1, `byte` from 0, both in the member as received."""
+    """A record that has no place in its table. `line` counts from 1, `byte` from 0, both in the member as received.
 
+    `record` is its number among the member's records, from 1, blank lines not counted; until `counted_on` among those
+    of its block, from 0.
+    """
+
+    record: int
     line: int
     byte: int
     reason: str
     raw: bytes
     file: str = ""  # the member, in a table of more than one
 
+    def counted_on(self, before: int) -> RejectedRecord:
+        """The same, BEFORE records having come before its block."""
+        return msgspec.structs.replace(self, record=before + self.record + 1)
+
     def as_json(self) -> bytes:
         """One line of NDJSON; the raw bytes exact, as text where they are UTF-8, else as base64."""
         entry: dict[str, Any] = {"file": self.file} if self.file else {}
-        entry |= {"line": self.line, "byte": self.byte, "reason": self.reason}
+        entry |= {"record": self.record, "line": self.line, "byte": self.byte, "reason": self.reason}
         try:
             entry["raw"] = self.raw.decode()
         except UnicodeDecodeError:

@@ -151,7 +151,7 @@ class Splitter:
         self._growth.take((counts + 1)[~blanks])
         edit = _Edit(lines, start, self._dialect, self._width)
         for index in np.flatnonzero(blanks | (counts != self._width - 1)).tolist():
-            edit.take(data, int(starts[index]), int(ends[index]), int(counts[index]), bool(blanks[index]))
+            edit.take(data, index, int(starts[index]), int(ends[index]), int(counts[index]), bool(blanks[index]))
         return edit.block(data, len(ends))
 
     def _exact(self, chunk: Chunk, lines: Lines, start: int, size: int) -> tuple[Block, int]:
@@ -163,8 +163,8 @@ class Splitter:
             record = read_record(text, at, self._dialect, self._width)
             if record.end >= len(text) and not chunk.is_last and len(text) - at <= LONGEST_RECORD:
                 break
+            edit.place(record, read, at)
             read += 1
-            edit.place(record, at)
             at = record.end
         return edit.block(b"", read), at
 
@@ -188,8 +188,8 @@ class _Edit:
         self._blank = 0
         self._left_out: list[int] = []
 
-    def take(self, data: bytes, start: int, end: int, delimiters: int, is_blank: bool) -> None:
-        """One odd record of regular DATA, from START up to its line feed at END."""
+    def take(self, data: bytes, index: int, start: int, end: int, delimiters: int, is_blank: bool) -> None:
+        """One odd record of regular DATA, its INDEX-th (blank lines counted), from START up to its line feed at END."""
         self._pieces.append(data[self._copied : start])
         self._copied = end + 1
         delimiter, excess = self._dialect.delimiter, delimiters - (self._width - 1)
@@ -203,12 +203,11 @@ class _Edit:
         elif content.endswith(delimiter * excess):
             self._keep(content[: len(content) - excess * len(delimiter)])
         else:
-            self._reject(
-                self._start + start, self._start + end + 1, f"{delimiters + 1} fields where {self._width} belong"
-            )
+            why = f"{delimiters + 1} fields where {self._width} belong"
+            self._reject(index, self._start + start, self._start + end + 1, why)
 
-    def place(self, record: Record, start: int) -> None:
-        """One record from the exact reader, which starts at START of its chunk."""
+    def place(self, record: Record, index: int, start: int) -> None:
+        """One record from the exact reader, its INDEX-th (blank lines counted), which starts at START of its chunk."""
         fields = record.fields
         if fields in ([b""], [b"\r"]):
             self._blank += 1
@@ -217,9 +216,9 @@ class _Edit:
         while len(fields) > self._width and not fields[-1]:
             fields.pop()
         if record.is_open:
-            self._reject(start, record.end, "a quote is opened and never closed")
+            self._reject(index, start, record.end, "a quote is opened and never closed")
         elif len(fields) > self._width:
-            self._reject(start, record.end, f"{found} fields where {self._width} belong")
+            self._reject(index, start, record.end, f"{found} fields where {self._width} belong")
         elif found == 1 and (other := self._by_another_delimiter(fields[0])):
             self._keep(other)
         else:
@@ -240,11 +239,14 @@ class _Edit:
         self._repaired += 1
         self._pieces.append(content + b"\n")
 
-    def _reject(self, start: int, end: int, reason: str) -> None:
+    def _reject(self, index: int, start: int, end: int, reason: str) -> None:
         self._left_out.append(start)
+        number = index - self._blank
         line, byte = self._lines.locate(start)
         raw = self._lines.raw(start, end)
-        self._rejects.append(RejectedRecord(line=line, byte=byte, reason=f"malformed: {reason}", raw=raw))
+        self._rejects.append(
+            RejectedRecord(record=number, line=line, byte=byte, reason=f"malformed: {reason}", raw=raw)
+        )
 
     def block(self, data: bytes, records: int) -> Block:
         """What came of it; RECORDS is how many were seen, blank lines included."""

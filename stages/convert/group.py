@@ -211,25 +211,30 @@ class _GroupTable:
 
     def _placed(self, part: Part, block: Block) -> Block:
         paths = pl.Series([file.member.path for file in part.files])
-        block.files = paths.gather(np.repeat(np.arange(len(part.files)), _rows_per_file(part, block)))
+        rows = _rows_per_file(part, block)
+        block.files = paths.gather(np.repeat(np.arange(len(part.files)), rows))
         if block.rejects:
-            block.rejects = self._located(block.rejects, part)
+            block.rejects = self._located(block.rejects, part, np.concatenate([[0], np.cumsum(rows)]))
         proof = block.proof
         if proof is not None:
             block.proof = lambda: self._placed(part, proof())
         return block
 
-    def _located(self, rejects: Sequence[RejectedRecord], part: Part) -> list[RejectedRecord]:
-        """REJECTS with their place in their own file instead of in PART."""
+    def _located(self, rejects: Sequence[RejectedRecord], part: Part, rows: Any) -> list[RejectedRecord]:
+        """REJECTS with their place in their own file instead of in PART, in which ROWS come before each file."""
         bounds = [0, *part.ends.tolist()]
-        found = []
+        found: list[RejectedRecord] = []
+        at = earlier = 0  # the file looked at, and the rejects of those before it
         for reject in rejects:
             index = bisect_right(bounds, reject.byte) - 1
+            if index != at:
+                at, earlier = index, len(found)
             start = bounds[index]
             line = 2 + part.text.count(b"\n", start, reject.byte)
             byte = reject.byte - start + len(self._header)
             path = part.files[index].member.path
-            found.append(msgspec.structs.replace(reject, line=line, byte=byte, file=path))
+            number = 1 + reject.record - int(rows[index]) - earlier
+            found.append(msgspec.structs.replace(reject, record=number, line=line, byte=byte, file=path))
         return found
 
 

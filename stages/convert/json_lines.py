@@ -123,5 +123,6 @@ def _validated(chunk: Chunk, texts: Texts, tokens: Tokens, starts: Positions, bl
             end = chunk.text.find(b"\n", start) + 1 or len(chunk.text)
             why = str(error).removeprefix("JSON is malformed: ")
             reason = f"malformed: not JSON ({why})"
-            rejects.append(RejectedRecord(line=number, byte=byte, reason=reason, raw=lines.raw(start, end)))
+            raw = lines.raw(start, end)
+            rejects.append(RejectedRecord(record=index, line=number, byte=byte, reason=reason, raw=raw))
     return RowBlock(texts=joined(good) if good else None, rejects=rejects, blank=blank)

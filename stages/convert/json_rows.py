@@ -162,11 +162,12 @@ class RowTable:
         with closing(self._in_order()) as found:
             for tried in found:
                 block, frame = self._settled(tried)
+                before = read
                 read += block.rows + len(block.rejects)
                 blank += block.blank
                 self._sheet.repaired += block.repaired
                 for reject in block.rejects:
-                    self._sheet.reject(reject)
+                    self._sheet.reject(reject.counted_on(before))
                 if frame is None:
                     continue
                 written = written if written is not None else self._shapes

@@ -44,6 +44,10 @@ _LESS_COMMON = 0.04  # and the one that does where no other is likely
 _UNLIKELY = -4.6  # a likeness that no text of a language is below
 
 
+_COMMONEST = "cp1252"
+_DOUBT = 2.0  # by how much one letter may be likelier in another encoding
+
+
 class Guess(msgspec.Struct, frozen=True):
     """A codec and how sure it is, 0 to 1."""
 
@@ -62,12 +66,20 @@ def guess(sample: bytes) -> Guess:
     words = _words(sample)
     table = _OTHER if _share_of_high(words) >= 0.6 else _LATIN
     scored = sorted(((_score(words, codec, languages), codec) for codec, languages in table.items()), reverse=True)
-    best, codec = scored[0]
+    best, codec = _commonest_of_likely(scored, words)
     if best < _UNLIKELY and many[0] >= _LESS_COMMON:
         return Guess(many[1], 0.5)
     runner_up = next((score for score, other in scored[1:] if not _reads_alike(words, codec, other)), -20.0)
     lead = min(0.48, max(-0.2, (best - runner_up) / 4)) * min(1.0, len(b"".join(words)) / _ENOUGH)
     return Guess(codec, round(0.5 + lead, 2))
+
+
+def _commonest_of_likely(scored: Sequence[tuple[float, str]], words: Sequence[bytes]) -> tuple[float, str]:
+    """The best of SCORED, or the encoding that most files are in where few letters hardly speak against it."""
+    letters = b"".join(words)
+    margin = _DOUBT / max(1, len(letters) - len(letters.translate(None, _HIGH)))
+    common = next((found for found in scored if found[1] == _COMMONEST), scored[0])
+    return common if scored[0][0] - common[0] < margin else scored[0]
 
 
 def _of_many(sample: bytes) -> tuple[float, str]:

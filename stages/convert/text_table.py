@@ -130,13 +130,14 @@ class TextTable:
             yield from map(self._parse, self._blocks())
 
     def _account(self, block: Block, totals: Totals) -> None:
+        before = totals.read
         totals.read += block.read
         totals.blank += block.blank
         self._sheet.repaired += block.repaired
         if block.done:
             self._progress(block.done)
         for reject in block.rejects:
-            self._sheet.reject(reject)
+            self._sheet.reject(reject if reject.file else reject.counted_on(before))
 
     def _parse(self, unproven: Block) -> _Parsed:
         block, frame = self._parsed(unproven)

@@ -46,7 +46,7 @@ async def logged_in(config: Config, account: Account, password: str = "") -> Asy
     from telethon.errors import SessionPasswordNeededError
 
     async with connected(config, anew=True) as client:
-        if not await client.is_user_authorized():
+        if not await client.get_me():
             if account.bot_token:
                 await client.sign_in(bot_token=account.bot_token)
             else:

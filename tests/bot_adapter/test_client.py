@@ -280,3 +280,59 @@ def test_what_telethon_loads_beside_itself_is_spared_and_others_still_find_it() 
 
     words = "import sys, bot_adapter.adapter; assert not {'aiohttp', 'PIL'} & set(sys.modules); import PIL.Image; print('ok')"
     assert subprocess.run([sys.executable, "-c", words], capture_output=True, check=True).stdout == b"ok\n"
+
+
+@pytest.mark.parametrize("kind", ["phone", "bot"])
+def test_a_login_that_is_moved_goes_where_the_configuration_says(tmp_path: Path, kind: str) -> None:
+    with TelegramServer(dcs=(2, 4)) as server:
+        server.set_manners(names_dcs=False)
+        account = server.add_account(dc=4, bot_token="1:abc" if kind == "bot" else "")
+        host, port = server.address(4)
+
+        async def story() -> int:
+            config = configured(server, tmp_path, dcs={"4": f"{host}:{port}"})
+            async with logged_in(config, account) as client:
+                assert client.session.dc_id == 4
+                return int((await client.get_me()).id)
+
+        assert asyncio.run(story()) == account.id
+
+
+@pytest.mark.parametrize(
+    ("dcs", "words"), [({"four": "127.0.0.1:1"}, "DC's number"), ({"4": "127.0.0.1"}, "host:port")]
+)
+def test_a_dcs_address_that_is_none_is_said(
+    telegram_server: TelegramServer, tmp_path: Path, dcs: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ConfigInvalid, match=words):
+        asyncio.run(_connect(configured(telegram_server, tmp_path, dcs=dcs)))
+
+
+def test_dcs_can_be_written_in_the_file(telegram_server: TelegramServer, tmp_path: Path) -> None:
+    from pipeline.settings import config_file
+    from tests.bot_adapter.telegram import written
+
+    path = written(configured(telegram_server, tmp_path), tmp_path / "config.toml")
+    path.write_text(path.read_text() + '[telegram.dcs]\n4 = "127.0.0.1:8444"\n')
+    telegram = config_file.read(path).telegram
+    assert telegram and telegram.dcs == {"4": "127.0.0.1:8444"}
+
+
+@pytest.mark.parametrize("act", ["silence", "refusal"])
+def test_a_server_without_a_state_of_updates_is_borne(
+    telegram_server: TelegramServer, tmp_path: Path, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.telegram_server import Act, Fault
+
+    monkeypatch.setattr("bot_adapter.news._STATE_S", 0.2)
+    if act == "silence":
+        telegram_server.fault(Fault("updates.getState", Act.SILENCE, times=99))
+    else:
+        telegram_server.set_manners(keeps_state=False)
+    account = telegram_server.add_account()
+
+    async def story() -> int:
+        async with logged_in(configured(telegram_server, tmp_path), account) as client:
+            return int((await client.get_me()).id)
+
+    assert asyncio.run(story()) == account.id

@@ -5,13 +5,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 from pipeline.config import BatchSize
 from pipeline.model import Output, Reason
 from stages.handover import FileList, Member, Place, pack
 
 FLUSH = 8 << 20  # small members held back, so that those of one kind come to lie side by side
+_AT_ONCE = 1024  # pieces that the kernel takes in one call
 _LINE = 200  # bytes of a first line that tell one header from another
 
 
@@ -50,6 +56,25 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def write_each(fd: int, pieces: Sequence[bytes]) -> None:
+    """Writes all PIECES, one after the other."""
+    for at in range(0, len(pieces), _AT_ONCE):
+        some = pieces[at : at + _AT_ONCE]
+        wrote = os.writev(fd, some)
+        if wrote < sum(map(len, some)):
+            write_all(fd, b"".join(some)[wrote:])
+
+
+class Small(NamedTuple):
+    """A member whose bytes, DATA, are at hand."""
+
+    number: int
+    path: str
+    sha256: str
+    notes: tuple[str, ...]
+    data: bytes
+
+
 class Batch:
     """Takes members until it is `full`; `close` gives what the next stage gets."""
 
@@ -60,7 +85,7 @@ class Batch:
         self._limits = limits
         self._members: list[Member | None] = []
         self._names: list[str] = []
-        self._held: list[tuple[bytes, int, Member, bytes]] = []
+        self._held: list[tuple[bytes, int, Small]] = []
         self._held_bytes = 0
         self._pack: tuple[str, int] | None = None
         self._pack_end = 0
@@ -75,19 +100,19 @@ class Batch:
         """Whether it has no member yet."""
         return not self._members
 
-    def add_small(self, member: Member, data: bytes) -> None:
-        """Takes MEMBER, whose bytes are DATA."""
-        self._held.append((_likeness(member.path, data), len(self._members), member, data))
+    def add_small(self, small: Small) -> None:
+        """Takes SMALL."""
+        size = len(small.data)
+        self._held.append((_likeness(small.path, small.data), len(self._members), small))
         self._members.append(None)
-        self._held_bytes += len(data)
-        self.bytes += len(data)
+        self._held_bytes += size
+        self.bytes += size
         if self._held_bytes >= FLUSH:
             self._flush()
 
     def add_file(self, member: Member, name: str) -> None:
         """Takes MEMBER, whose bytes are the file NAME; an absolute one is the upload's own, and stays it."""
-        place = Place(name, 0, member.size)
-        self._members.append(_placed(member, place))
+        self._members.append(msgspec.structs.replace(member, place=Place(name, 0, member.size)))
         if not os.path.isabs(name):
             self._names.append(name)
         self.bytes += member.size
@@ -120,19 +145,19 @@ class Batch:
             return
         if self._pack is None:
             self._pack = self._files.create(self.seq, "pack")
-        self._held.sort(key=lambda held: held[:2])
-        for _, index, member, data in self._held:
-            self._members[index] = _placed(member, Place(self._pack[0], self._pack_end, len(data)))
-            self._pack_end += len(data)
-        write_all(self._pack[1], b"".join([held[3] for held in self._held]))
+        self._held.sort(key=itemgetter(0, 1))
+        file, end = self._pack[0], self._pack_end
+        for _, index, small in self._held:
+            size = len(small.data)
+            self._members[index] = Member(
+                number=small.number, path=small.path, size=size, sha256=small.sha256, place=Place(file, end, size),
+                notes=small.notes,
+            )  # fmt: skip
+            end += size
+        self._pack_end = end
+        write_each(self._pack[1], [held[2].data for held in self._held])
         self._held.clear()
         self._held_bytes = 0
-
-
-def _placed(member: Member, place: Place) -> Member:
-    return Member(
-        number=member.number, path=member.path, size=member.size, sha256=member.sha256, place=place, notes=member.notes
-    )
 
 
 def _likeness(path: str, data: bytes) -> bytes:

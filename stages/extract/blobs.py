@@ -76,6 +76,38 @@ class JoinedBlob:
         return data
 
 
+class NearBy:
+    """BLOB for those who read small pieces that lie one behind the other: what follows a piece is read along with it.
+    Each thread has a window of its own."""
+
+    WINDOW = 1 << 18
+    NEAR = 1 << 16  # from the end of a piece to the begin of the next
+
+    def __init__(self, blob: Blob) -> None:
+        self._blob = blob
+        self._mine = threading.local()
+
+    @property
+    def size(self) -> int:
+        """Its length."""
+        return self._blob.size
+
+    def pread(self, size: int, offset: int, /) -> bytes:
+        """SIZE bytes at OFFSET."""
+        window: tuple[int, bytes, int] = getattr(self._mine, "window", (0, b"", 0))
+        begin, data, last = window
+        at = offset - begin
+        if at >= 0 and at + size <= len(data):
+            self._mine.window = begin, data, offset + size
+            return data[at : at + size]
+        if size >= self.WINDOW or not 0 <= offset - last <= self.NEAR:
+            self._mine.window = begin, data, offset + size
+            return self._blob.pread(size, offset)
+        data = self._blob.pread(self.WINDOW, offset)
+        self._mine.window = offset, data, offset + size
+        return data[:size]
+
+
 class BlobSource:
     """LENGTH bytes of BLOB from OFFSET on, in order; ends early where the blob does."""
 

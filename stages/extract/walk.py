@@ -13,7 +13,7 @@ import msgspec
 from pipeline.config import Config
 from pipeline.model import Closed, Code, Desk, Done, Outcome, Reason, Reject, Task
 from stages.extract import names, reasons
-from stages.extract.batch import Batch, Files, write_all
+from stages.extract.batch import Batch, Files, Small, write_all
 from stages.extract.blobs import BlobSource, FileBlob, MemoryBlob, Prefixed
 from stages.extract.budget import Budget, Counted, Spent
 from stages.extract.lookahead import Lookahead
@@ -263,10 +263,10 @@ class Walk:
 
     def _add(self, taken: Taken, path: str, notes: tuple[str, ...]) -> None:
         number = self._number()
-        member = Member(number=number, path=path, size=taken.size, sha256=taken.sha256, notes=notes)
         if taken.data is not None:
-            self._batch.add_small(member, taken.data)
+            self._batch.add_small(Small(number, path, taken.sha256, notes, taken.data))
         else:
+            member = Member(number=number, path=path, size=taken.size, sha256=taken.sha256, notes=notes)
             self._batch.add_file(member, taken.file)
             taken.file = ""  # the batch's now
         self._at.good = self._at.good or taken.size > 0

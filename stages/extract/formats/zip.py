@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pipeline.model import Reason
 from stages.extract import names, reasons
-from stages.extract.blobs import BlobSource
+from stages.extract.blobs import BlobSource, MemoryBlob, NearBy
 from stages.extract.formats import sevenzip, zip_directory, zip_entry, zip_salvage
 from stages.extract.formats.zip_directory import ENCRYPTED, LOCAL, UTF8, Directory, Extents, Record
 from stages.extract.formats.zip_entry import UNIX, Checked, entry_name, refusal, unpacked
@@ -136,7 +136,7 @@ class Zip:
         encoding = names.guess(found.odd_names) if found.odd_names else None
         if found.needs_tool and missing("7zz", "it") is None:
             return SplitReader(ZipArchive(opening, opening.file(), blob, directory, encoding), opening.scratch)
-        return ZipReader(blob, directory, encoding, given)
+        return ZipReader(blob if isinstance(blob, MemoryBlob) else NearBy(blob), directory, encoding, given)
 
 
 def _volumes(opening: Opening) -> Reader:

@@ -165,4 +165,4 @@ def entry_name(record: Record, encoding: str | None) -> tuple[str, tuple[str, ..
 
 def unicode_name_of(record: Record) -> str | None:
     """The Unicode field's name, sought only where the plain one isn't UTF-8 by its flag."""
-    return None if record.flags & UTF8 or not record.extra else zip_directory.unicode_name(record)
+    return None if record.flags & UTF8 or b"up" not in record.extra else zip_directory.unicode_name(record)

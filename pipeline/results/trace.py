@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,20 @@ from pipeline.results import catalogue, library, story
 FILE_COLUMN = "_file"  # where files share a table: the member that a row is of
 
 
+class _Reject(msgspec.Struct, frozen=True):
+    record: int = 0
+    file: str = ""
+
+
+_reject = msgspec.json.Decoder(_Reject)
+
+
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """Where a row came from. All counts begin at 1.
 
-    `record` is the row's place among the records that were taken of `member`; with `rejected` of them left out before,
-    between or after, its place in the file itself is at most that much later. `source` is where the upload came from:
-    `file:<path>#...` or `tg:<chat>:<message>`; empty without a ledger.
+    `record` is the row's place among the records of `member`, blank lines and headers not counted; of which `rejected` were
+    left out. Where an earlier release didn't number those, it is the place among those that were taken. `source` is where
+    the upload came from: `file:<path>#...` or `tg:<chat>:<message>`; empty without a ledger.
     """
 
     table: str
@@ -43,7 +52,8 @@ def trace(root: Path, ledger: Path, table: str, row: int) -> Trace:
     file = f"{folder}/{entry.name}/{part.file}"
     values = _values(root, file, part_row)
     member = str(values.get(FILE_COLUMN) or part.source)
-    record = _record(root, file, member, part_row) if FILE_COLUMN in values else part_row
+    taken = _taken(root, file, member, part_row) if FILE_COLUMN in values else part_row
+    left_out = _left_out(root / folder, entry, part, member)
     return Trace(
         table=table,
         row=row,
@@ -51,8 +61,8 @@ def trace(root: Path, ledger: Path, table: str, row: int) -> Trace:
         part=file,
         part_row=part_row,
         member=member,
-        record=record,
-        rejected=part.rejected,
+        record=_passing(taken, left_out),
+        rejected=len(left_out),
         job=manifest.job,
         upload=manifest.upload,
         source=story.source_of(ledger, manifest.job),
@@ -90,7 +100,26 @@ def _values(root: Path, file: str, row: int) -> dict[str, Any]:
     return dict(zip(answer.columns, answer.rows[0], strict=True))
 
 
-def _record(root: Path, file: str, member: str, row: int) -> int:
+def _left_out(folder: Path, entry: library.TableEntry, part: library.PartEntry, member: str) -> list[int]:
+    """The numbers of MEMBER's records that are rejects, of those in PART; 0 where they weren't numbered. In the rejects'
+    file of the table they lie in the order of the parts."""
+    if not part.rejected:
+        return []
+    before = sum(other.rejected for other in entry.parts[: entry.parts.index(part)])
+    with (folder / entry.name / entry.rejects).open("rb") as file:
+        lines = map(_reject.decode, itertools.islice(file, before, before + part.rejected))
+        return [line.record for line in lines if line.file in ("", member)]
+
+
+def _passing(taken: int, left_out: list[int]) -> int:
+    """The number of the TAKEN-th record, of all but those LEFT_OUT, among all records."""
+    for number in sorted(left_out):
+        if 0 < number <= taken:
+            taken += 1
+    return taken
+
+
+def _taken(root: Path, file: str, member: str, row: int) -> int:
     """How many of the first ROW rows of FILE are of MEMBER: the rows of a file lie together."""
     path, name = (text.replace("'", "''") for text in (str(root.resolve() / file), member))
     first = f"(SELECT {FILE_COLUMN} FROM read_parquet('{path}') LIMIT {row})"

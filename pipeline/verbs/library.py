@@ -208,7 +208,7 @@ def trace(
         out().print(f"  {safe(name)} = {safe(value)}")
     out().print(f"row {found.part_row:,} of [bold]{safe(found.part)}[/bold]")
     left_out = f"; {found.rejected:,} of its records were rejected" if found.rejected else ""
-    out().print(f"record {found.record:,} that was taken of [bold]{safe(found.member)}[/bold]{left_out}")
+    out().print(f"record {found.record:,} of [bold]{safe(found.member)}[/bold]{left_out}")
     out().print(
         f"job {found.job}: {safe(found.upload.name)}, {short_size(found.upload.size)}, {found.upload.arrived_at}"
     )

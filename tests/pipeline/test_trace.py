@@ -25,7 +25,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
     with zipfile.ZipFile(drops / "many.zip", "w") as archive:
         for number in range(20):
-            archive.writestr(f"{number:02}.csv", f"id,n\n{number},1\n{number},2\n")
+            odd = "no,good,this\n" if number in (5, 6) else ""
+            archive.writestr(f"{number:02}.csv", f"id,n\n{number},1\n{odd}{number},2\n")
     config = config_for(folder / "library")
     process([drops / "bad.csv", drops / "many.zip"], config, STAGES, Options())
     return config
@@ -38,7 +39,9 @@ def of(config: Config, table: str, row: int) -> trace.Trace:
 def test_a_plain_table(config: Config) -> None:
     found = of(config, "bad", 30)
     assert found.values == {"id": 30, "n": 30}
-    assert (found.member, found.record, found.rejected) == ("bad.csv", 30, 1)
+    assert (found.member, found.record, found.rejected) == ("bad.csv", 31, 1)
+    assert of(config, "bad", 1).record == 1
+    assert of(config, "bad", 2).record == 3, "the second one was rejected"
     assert found.upload.name == "bad.csv"
     assert found.source.startswith("file:/")
     assert found.part.endswith("bad/part-00000.parquet")
@@ -47,7 +50,8 @@ def test_a_plain_table(config: Config) -> None:
 def test_a_table_of_many_files(config: Config) -> None:
     found = of(config, "t2_many", 14)
     assert found.values["id"] == 6
-    assert (found.member, found.record, found.job) == ("many.zip!/06.csv", 2, 2)
+    assert (found.member, found.record, found.rejected, found.job) == ("many.zip!/06.csv", 3, 1, 2)
+    assert (of(config, "t2_many", 13).record, of(config, "t2_many", 16).record) == (1, 2)
 
 
 @pytest.mark.parametrize(("table", "row", "says"), [("bad", 60, "1 to 59"), ("nope", 1, "no table nope")])

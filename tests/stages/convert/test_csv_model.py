@@ -74,6 +74,9 @@ def check(done: Converted, model: Model, rejects: list[tuple[int, int, str]]) ->
     assert done.frame(part).rows() == good
     assert [(entry["line"], entry["byte"], entry["raw"]) for entry in done.rejects(part)] == rejects
     assert all(entry["reason"] for entry in done.rejects(part))
+    assert [entry["record"] for entry in done.rejects(part)] == [
+        number for number, row in enumerate(model, 1) if isinstance(row, Bad)
+    ]
     assert part.read == len(model)
 
 
@@ -146,5 +149,6 @@ def test_a_short_record_doesn_t_make_up_for_a_long_one(bench: Bench) -> None:
     files = {f"x{number}.csv": b"a,b,c\n" + body + (b"4,5,6,7\n8,9\n" if number == 7 else b"") for number in range(20)}
     grouped = bench.convert(files)
     assert (grouped.part.read, grouped.part.rows, grouped.part.rejected) == (402, 401, 1)
-    assert grouped.rejects(grouped.part)[0]["file"] == "x7.csv"
+    (reject,) = grouped.rejects(grouped.part)
+    assert (reject["file"], reject["record"]) == ("x7.csv", 21)
     assert grouped.frame(grouped.part).filter(pl.col("_file") == "x7.csv").height == 21

@@ -32,6 +32,7 @@ def test_rejects_name_their_file_line_and_byte(bench: Bench) -> None:
     done = bench.convert(made)
     (reject,) = done.rejects(done.part)
     assert reject["file"] == "a.zip!/d/part5.csv"
+    assert reject["record"] == 2, "a blank line is none"
     assert (reject["line"], reject["byte"], reject["raw"]) == (4, len(HEAD) + 16, "7,too,many,fields")
     rows = done.frame(done.part).filter(_file="a.zip!/d/part5.csv")["name"].to_list()
     assert rows == ["x", "y"]

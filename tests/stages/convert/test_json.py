@@ -257,6 +257,7 @@ def test_many_lines_with_known_bad_ones(bench: Bench, monkeypatch: pytest.Monkey
     done = bench.convert({"a.ndjson": data})
     assert done.rows == wanted
     assert [(entry["line"], entry["byte"], entry["raw"]) for entry in done.rejects(done.part)] == rejects
+    assert all(entry["record"] == entry["line"] for entry in done.rejects(done.part))
 
 
 def test_strings_and_numbers_that_trade_places_are_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,13 +74,13 @@ def _without_loss(
         return Judged(Verdict.UNSAID, ", ".join(readers))
     if not readers:
         return Judged(Verdict.MORE)
-    return _by_name(good, readers, others)
+    return _by_name(ours["members"], readers, others)
 
 
 def _by_name(
-    good: Sequence[Sequence[Any]], readers: Mapping[str, bool], others: Mapping[str, tuple[bool, Sequence[Found]]]
+    members: Sequence[Sequence[Any]], readers: Mapping[str, bool], others: Mapping[str, tuple[bool, Sequence[Found]]]
 ) -> Judged:
-    mine = {_plain(one[0].partition("!/")[2]) for one in good}
+    mine = {_plain(one[0].partition("!/")[2]) for one in members}
     odd = {}
     for name in readers:
         names = {_plain(one[0]) for one in others[name][1] if not one[3] and one[2] != EMPTY}

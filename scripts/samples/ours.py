@@ -125,7 +125,7 @@ class Ours:
         """Ends the child."""
         if self._child is not None:
             self._child.kill()
-            self._child.wait()
+            self._child.communicate()
             self._child = None
 
 

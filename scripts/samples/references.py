@@ -126,26 +126,30 @@ READERS: dict[str, Callable[[Path, list[Found]], bool]] = {
 }
 
 
+def readers(path: Path) -> Iterator[tuple[str, Callable[[Path, list[Found]], bool]]]:
+    """The programs that are here and may know what PATH is."""
+    with path.open("rb") as file:
+        head = file.read(1 << 20)
+    wants = {"xz": head[:5] == b"\xfd7zXZ", "zstd": head[1:4] == b"\xb5\x2f\xfd", "unrar": b"Rar!" in head}
+    for name, reader in READERS.items():
+        if wants.get(name, True) and (name.endswith("file") or shutil.which(name)):
+            yield name, reader
+
+
+def asked(reader: Callable[[Path, list[Found]], bool], path: Path) -> tuple[bool, list[Found]]:
+    """Whether READER found nothing to complain of in PATH, and its files."""
+    found: list[Found] = []
+    try:
+        return reader(path, found), found
+    except Exception:  # noqa: BLE001 - it doesn't read it, whatever it says
+        return False, found
+
+
 def main() -> None:
     """Prints {program: [whether it was content, its files]}."""
     path = Path(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_BYTES, MAX_BYTES))
-    head = path.open("rb").read(8)
-    results = {}
-    for name, reader in READERS.items():
-        if name in ("7zz", "unrar", "unzip", "bsdtar", "xz", "zstd") and shutil.which(name) is None:
-            continue
-        if (name == "xz" and head[:5] != b"\xfd7zXZ") or (name == "zstd" and head[1:4] != b"\xb5\x2f\xfd"):
-            continue
-        if name == "unrar" and b"Rar!" not in path.open("rb").read(1 << 20):
-            continue
-        found: list[Found] = []
-        try:
-            good = reader(path, found)
-        except Exception:  # noqa: BLE001 - it doesn't read it, whatever it says
-            good = False
-        results[name] = (good, found)
-    json.dump(results, sys.stdout)
+    json.dump({name: asked(reader, path) for name, reader in readers(path)}, sys.stdout)
 
 
 if __name__ == "__main__":

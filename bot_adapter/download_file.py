@@ -133,7 +133,11 @@ class PartFile:
 
     async def _sync(self) -> None:
         written = [number for number, state in enumerate(self._states) if state == _WRITTEN]
-        await asyncio.get_running_loop().run_in_executor(self._disk, self._make_durable, written)
+        try:
+            syncing = asyncio.get_running_loop().run_in_executor(self._disk, self._make_durable, written)
+        except RuntimeError:
+            return  # closed meanwhile; what isn't known to be durable is fetched again after a power cut
+        await syncing
         for number in written:
             self._states[number] = _DURABLE
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from telethon import errors
 from telethon.tl import TLRequest
 
+from bot_adapter import heap
 from bot_adapter.asking import passing_of
 from bot_adapter.transfer_lane import Lane, LaneLost, Patience, Unanswered
 from bot_adapter.transfer_window import Ceiling, Rotation, Window
@@ -89,6 +90,7 @@ class Pool:
 
     def add(self, work: Work) -> None:
         """Serves WORK from now on."""
+        heap.keep()
         self._works.add(work)
         self.pump()
 
@@ -240,8 +242,11 @@ class Pool:
         while True:
             await asyncio.sleep(_LOOK_S)
             now = self._loop.time()
+            busy = bool(self._lanes)
             for lane in list(self._lanes):
                 await lane.look(self._patience, now)
                 if not lane.load and now - lane.idle_since > self._patience.idle_s:
                     await lane.close()
             self.pump()
+            if busy and not self._lanes:
+                heap.give_back()

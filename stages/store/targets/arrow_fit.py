@@ -14,7 +14,7 @@ from pyarrow import compute
 
 NUL_SHOWN: Final = "\u2400"
 _json = msgspec.json.Encoder(enc_hook=str)
-_LARGER: Final = {
+LARGER: Final = {
     pa.uint8(): pa.int16(),
     pa.int8(): pa.int16(),
     pa.uint16(): pa.int32(),
@@ -51,19 +51,23 @@ def _fit_type(kind: pa.DataType) -> pa.DataType:
         return pa.string() if kind.unit == "ns" else pa.timestamp("us", kind.tz)
     if pa.types.is_duration(kind) or pa.types.is_interval(kind) or pa.types.is_fixed_size_binary(kind):
         return pa.string() if not pa.types.is_fixed_size_binary(kind) else pa.binary()
-    return _LARGER.get(kind, kind)
+    return LARGER.get(kind, kind)
 
 
 def _fitted(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     if pa.types.is_nested(column.type):
         texts = [None if value is None else _json.encode(value).decode() for value in column.to_pylist()]
         return pa.array(texts, kind)
-    if pa.types.is_duration(column.type) or pa.types.is_interval(column.type):  # pyarrow would show the bare number
-        column = pa.array([None if value is None else str(value) for value in column.to_pylist()], kind)
-    if column.type != kind:
-        column = column.cast(kind)
+    column = cast(column, kind)
     if pa.types.is_string(kind) and compute.any(compute.match_substring(column, "\0")).as_py():
         column = compute.replace_substring(column, "\0", NUL_SHOWN)
     return column
+
+
+def cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """COLUMN as KIND holds it; its values without their dictionary. Raises pa.ArrowInvalid where it can't."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_duration(column.type) or pa.types.is_interval(column.type):  # pyarrow would show the bare number
+        column = pa.array([None if value is None else str(value) for value in column.to_pylist()], kind)
+    return column if column.type == kind else column.cast(kind)

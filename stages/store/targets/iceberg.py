@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlparse
 
 from pipeline.config import Iceberg
+from stages.store import files
 from stages.store.manifest import TableEntry, UploadEntry
 from stages.store.targets.protocol import (
     ForgottenJob,
@@ -237,17 +238,9 @@ def _sync(folder: str) -> None:
         return
     for at, _, names in os.walk(url.path):
         for path in (*(f"{at}/{name}" for name in names), at):
-            _fsync(path)
+            files.sync(path)
     for parent in list(Path(url.path).parents)[:2]:
-        _fsync(str(parent))
-
-
-def _fsync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        files.sync(str(parent))
 
 
 def _words(error: Exception) -> str:

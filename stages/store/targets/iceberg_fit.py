@@ -10,24 +10,16 @@ from typing import Final
 import pyarrow as pa
 from pyarrow import types
 
+from stages.store.targets.arrow_fit import LARGER, cast
+
 _MOST_DIGITS: Final = 38
-_LARGER: Final = {
+_LARGER: Final = LARGER | {
     pa.int8(): pa.int32(),
     pa.int16(): pa.int32(),
     pa.uint8(): pa.int32(),
-    pa.uint16(): pa.int32(),
-    pa.uint32(): pa.int64(),
-    pa.uint64(): pa.decimal128(20, 0),
-    pa.float16(): pa.float32(),
-    pa.date64(): pa.date32(),
     pa.time32("s"): pa.time64("us"),
     pa.time32("ms"): pa.time64("us"),
     pa.time64("ns"): pa.string(),
-    pa.null(): pa.string(),
-    pa.string_view(): pa.string(),
-    pa.large_string(): pa.string(),
-    pa.binary_view(): pa.binary(),
-    pa.large_binary(): pa.binary(),
 }
 
 
@@ -39,7 +31,7 @@ def fit(schema: pa.Schema) -> pa.Schema:
 def fitted(batch: pa.RecordBatch) -> pa.RecordBatch:
     """BATCH with the types of `fit`."""
     schema = fit(batch.schema)
-    columns = [_fitted(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
+    columns = [cast(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
     return pa.record_batch(columns, schema=schema)
 
 
@@ -66,13 +58,3 @@ def _fit_nested(kind: pa.DataType) -> pa.DataType:
     if types.is_struct(kind):
         return pa.struct([pa.field(field.name, _fit_type(field.type)) for field in kind])
     return pa.string()
-
-
-def _fitted(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    if types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if column.type == kind:
-        return column
-    if types.is_duration(column.type) or types.is_interval(column.type):  # pyarrow would show the bare number
-        return pa.array([None if value is None else str(value) for value in column.to_pylist()], kind)
-    return column.cast(kind)

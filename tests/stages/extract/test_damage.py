@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import os
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -66,6 +67,15 @@ def test_a_tar_cut_short_in_the_padding_of_its_last_file(run: Runner, tmp_path: 
     job = run(saved(tmp_path, "x.tar.gz" if nested else "x.tar", gzip.compress(cut) if nested else cut))
     assert list(job.good().values()) == [rows(3), rows(5)]
     assert list(job.bad().values()) == ["truncated"]
+
+
+def test_an_extended_header_that_leads_nowhere(run: Runner, tmp_path: Path) -> None:
+    block = bytearray(tarfile.TarInfo("a").tobuf(tarfile.USTAR_FORMAT))
+    block[156:157], block[257:265] = b"g", bytes(8)
+    block[124:136] = b"%011o\0" % 6
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    assert run(saved(tmp_path, "x.tar", bytes(block) + b"0 X=1\n".ljust(512, b"\0"))).code == "corrupt"
 
 
 def test_a_cpio_without_its_end_mark(run: Runner, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -32,6 +34,8 @@ _METHODS = {
     )),
     "lzh": frozenset(f"-lh{kind}-" for kind in "04567xd"),
 }  # fmt: skip
+SEEN = 1000  # names by which the encoding of all is told
+_PAIR = re.compile(rb"([\x81-\x9f\xe0-\xfc])(.)", re.DOTALL)  # a character of two bytes in cp932
 _NO = frozenset("lbcps")  # what a mode string starts with for links, devices, pipes and sockets
 
 
@@ -85,6 +89,10 @@ class SevenArchive:
         return self.opening.options.password is not None
 
     def members(self) -> Iterator[Listed]:
+        """What 7zz lists, the names that aren't Unicode all decoded alike."""
+        return _decoded(self._members())
+
+    def _members(self) -> Iterator[Listed]:
         """What `7zz l -slt` says, block by block. It writes control characters in names as `_`, so that no name can
         pretend to be more than one line."""
         if self.kind == "z":  # one file, of which the list tells nothing
@@ -142,6 +150,36 @@ class SevenArchive:
         if "Unexpected end" in words:
             return reasons.truncated("its table of contents breaks off or is missing")
         return reasons.corrupt("its table of contents can't be read")
+
+
+def _decoded(members: Iterator[Listed]) -> Iterator[Listed]:
+    """MEMBERS, with one encoding for all odd names, told by those among the first SEEN."""
+    first: list[Listed] = []
+    end: Refused | None = None
+    try:
+        first.extend(itertools.islice(members, SEEN))
+    except Refused as refused:
+        end = refused
+    odd = [_unsplit(one.raw) for one in first if one.notes]
+    encoding = names.guess(odd) if odd else None
+    for one in itertools.chain(first, members if end is None else ()):
+        if one.notes:
+            raw = _unsplit(one.raw) if encoding == "cp932" else one.raw
+            one.name, one.notes = names.decode(raw, encoding)
+        yield one
+    if end is not None:
+        raise end
+
+
+def _unsplit(raw: bytes) -> bytes:
+    """The name RAW as cp932 would have it: 7zz takes the second byte of some characters for a backslash, and makes a
+    slash of it. Where that gives no text, RAW itself."""
+    whole = _PAIR.sub(lambda pair: pair[0].replace(b"/", b"\\"), raw)
+    try:
+        whole.decode("cp932")
+    except UnicodeDecodeError:
+        return raw
+    return whole
 
 
 def listed(fields: dict[str, str], kind: str = "") -> Listed:

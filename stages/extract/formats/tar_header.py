@@ -95,7 +95,9 @@ def plausible(head: bytes) -> bool:
     known = head[257:262] == b"ustar"
     if not head[0] and not known:
         return False
-    return (known or head[156] in b"\x000125LKSgx") and number(head[124:136]) is not None and checksum_fits(head[:BLOCK])
+    return (
+        (known or head[156] in b"\x000125LKSgx") and number(head[124:136]) is not None and checksum_fits(head[:BLOCK])
+    )
 
 
 def parse_pax(data: bytes, pax: Pax) -> None:

@@ -308,6 +308,21 @@ def test_lzh(run: Runner, tmp_path: Path) -> None:
     assert run(saved(tmp_path, "x.lzh", lzh_entry(b"a.csv", b"1" * 99, level=3))).code == "unsupported"
 
 
+@pytest.mark.needs("7zz")
+@pytest.mark.parametrize(
+    ("encoding", "wanted"),
+    [
+        ("cp932", ["表.txt", "漢字.txt", "一覧表/データ.csv", "表だよ/漢字.txt"]),
+        ("cp866", ["Мир/Отчёт.csv", "привет.csv", "ПРИВЕТ.csv"]),
+    ],
+)
+def test_names_of_old_archives(run: Runner, tmp_path: Path, encoding: str, wanted: list[str]) -> None:
+    data = b"".join(lzh_entry(name.encode(encoding), name.encode()) for name in wanted)
+    job = run(saved(tmp_path, "x.lzh", data + b"\0"))
+    assert job.good() == {f"x.lzh!/{name}": name.encode() for name in wanted}
+    assert all(member.notes == (f"name decoded as {encoding} (guess)",) for member in job.members)
+
+
 def test_the_checksum_of_lzh() -> None:
     assert crc16(b"123456789") == 0xBB3D
     assert crc16(b"6789", crc16(b"12345")) == 0xBB3D

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from pipeline.config import INCOMING, Config
 from pipeline.machine.work import Job
 from pipeline.model import Code, Reason, StageName
+from pipeline.settings.units import short_size
 
 _DRAIN_SHARE: Final = 0.5  # of disk.min_free that convert and store may still use, since they make room
 
@@ -41,7 +42,7 @@ class Space(NamedTuple):
         """For people, empty when there's enough."""
         if self.allowance is Allowance.ALL:
             return ""
-        return f"disk: {self.free} bytes free, {self.needed} needed (disk.min_free)"
+        return f"disk: {short_size(self.free)} free, {short_size(self.needed)} needed (disk.min_free)"
 
 
 def measure(config: Config) -> Space:

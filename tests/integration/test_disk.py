@@ -73,7 +73,7 @@ def test_pauses_and_resumes_by_itself(small_disk: Path, tmp_path: Path) -> None:
     result = process([small_csv(tmp_path / "a.csv")], config_on(small_disk), STAGES, Options(), observer=watch)
     assert [job.state for job in result.summary.jobs] == [JobState.DONE]
     paused = next(sentence for sentence in sentences if sentence)
-    assert "bytes free" in paused
+    assert " free, " in paused
     assert f"{MIN_FREE} needed (disk.min_free)" in paused
 
 

@@ -269,3 +269,16 @@ def test_strings_and_numbers_that_trade_places_are_seen(bench: Bench, monkeypatc
     assert done.types == {"n": "VARCHAR", "t": "VARCHAR"}
     assert done.rows[5_000] == ('"12"', "7")
     assert done.rows[4_999] == ("4999", '"x4999"')
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("0.5", "9007199254740993"), ("9007199254740993", "0.5"), ("0.5", "0.12345678901234567"), ("1e-20", str(2**70))],
+)
+def test_numbers_of_two_blocks_stay_exact(
+    bench: Bench, first: str, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_lines, "CHUNK", 4_000)
+    texts = [first] * 1_000 + [second] * 1_000
+    done = bench.convert({"a.ndjson": "".join(f'{{"a":{text}}}\n' for text in texts).encode()})
+    assert [Decimal(str(row[0])) for row in done.rows] == [Decimal(text) for text in texts]

@@ -115,8 +115,7 @@ def picture(connection: DuckDBPyConnection, request: Picture) -> Files:
     """A table's first rows as a picture."""
     found = first(connection, First(folder=request.folder, rows=request.rows))
     relation = connection.read_parquet(parts(request.folder))
-    count = connection.execute(f"SELECT count(*) FROM {_source(request.folder)}").fetchone()
-    rows = count[0] if count else 0
+    rows = _count(connection, request.folder)
     sheet = pictures.Sheet(
         title=request.name,
         remark=f"{rows:,} row{'' if rows == 1 else 's'} · {len(relation.columns):,} columns · its first rows",
@@ -177,8 +176,12 @@ def copy(connection: DuckDBPyConnection, request: Copy) -> Files:
 def _fits_a_sheet(connection: DuckDBPyConnection, folder: str) -> bool:
     """Whether a table fits a sheet; a larger one becomes CSV."""
     relation = connection.read_parquet(parts(folder))
-    rows = connection.execute(f"SELECT count(*) FROM {_source(folder)}").fetchone()
-    return rows is not None and rows[0] < xlsx.MAX_ROWS and len(relation.columns) <= xlsx.MAX_COLUMNS
+    return _count(connection, folder) < xlsx.MAX_ROWS and len(relation.columns) <= xlsx.MAX_COLUMNS
+
+
+def _count(connection: DuckDBPyConnection, folder: str) -> int:
+    """The rows of a table. All of the answer is fetched: the connection takes no other question before that."""
+    return int(connection.execute(f"SELECT count(*) FROM {_source(folder)}").fetchall()[0][0])
 
 
 def _write_xlsx(connection: DuckDBPyConnection, request: Copy, target: Path) -> None:

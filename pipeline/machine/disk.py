@@ -42,7 +42,7 @@ class Space(NamedTuple):
         """For people, empty when there's enough."""
         if self.allowance is Allowance.ALL:
             return ""
-        return f"disk: {short_size(self.free)} free, {short_size(self.needed)} needed (disk.min_free)"
+        return f"disk: {short_size(self.free)} free, {short_size(self.needed - self.free)} short of disk.min_free"
 
 
 def measure(config: Config) -> Space:

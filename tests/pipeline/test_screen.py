@@ -74,7 +74,7 @@ VIEWS = {
     "busy": BUSY,
     "stuck": STUCK,
     "idle": IDLE,
-    "disk": msgspec.structs.replace(BUSY, paused="disk: 1.0 MiB free, 256 MiB needed (disk.min_free)"),
+    "disk": msgspec.structs.replace(BUSY, paused="disk: 1.0 MiB free, 255 MiB short of disk.min_free"),
     "paused": msgspec.structs.replace(BUSY, halt="paused"),
     "telegram": msgspec.structs.replace(IDLE, telegram="logged out", telegram_trouble="login needed (stampmill login)"),
 }

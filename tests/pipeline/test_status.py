@@ -111,8 +111,8 @@ def test_one_batch_in_a_large_queue_is_seen() -> None:
         ),
         (snapshot(stage(INTAKE, queued=16, in_hand=1)), "Working: intake"),
         (
-            snapshot(stage(STORE, queued=16), paused="disk: 5 bytes free, 10 needed (disk.min_free)"),
-            "Waiting: disk: 5 bytes free, 10 needed (disk.min_free)",
+            snapshot(stage(STORE, queued=16), paused="disk: 5 B free, 5 B short of disk.min_free"),
+            "Waiting: disk: 5 B free, 5 B short of disk.min_free",
         ),
         (snapshot(stage(STORE, queued=16), stage(INTAKE, up=False)), "Starting: intake"),
     ],

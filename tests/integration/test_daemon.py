@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -80,7 +81,10 @@ class Host:
 
     def drop(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
-        os.rename(self.folder / name, self.inbox / name)
+        self.drop_file(self.folder / name)
+
+    def drop_file(self, path: str | Path) -> None:
+        os.rename(path, self.inbox / Path(path).name)
 
     def await_jobs(self, count: int) -> list[dict[str, object]]:
         """Waits until COUNT jobs have ended."""
@@ -170,6 +174,27 @@ def test_files_in_the_inbox_are_taken(host: Host) -> None:
     assert sorted(str(job["name"]) for job in jobs) == ["0.csv", "1.csv", "2.csv"]
     assert {job["state"] for job in jobs} == {"done"}
     assert list(host.inbox.iterdir()) == []
+
+
+@pytest.mark.needs("7zz")
+def test_volumes_in_the_inbox_are_one_job(host: Host) -> None:
+    made = host.folder / "made"
+    made.mkdir()
+    (made / "a.csv").write_text("a,b\n" + "".join(f"{n},{n * n * 7919 % 10007}\n" for n in range(5000)))
+    subprocess.run(["7zz", "a", "-v8k", "x.7z", "a.csv"], cwd=made, check=True, stdout=subprocess.DEVNULL)
+    volumes = sorted(made.glob("x.7z.*"))
+    host.configure("parts_timeout_s=0.01\n")
+    host.inbox.mkdir()
+    for path in volumes:
+        host.drop_file(path)
+    host.start()
+    host.await_word("READY=1")
+    (job,) = host.await_jobs(1)
+    assert (job["name"], job["state"]) == ("x.7z", "done")
+    host.drop_file(shutil.copy(host.config, host.folder / "lost.7z.002"))
+    missing = next(job for job in host.await_jobs(2) if job["name"] != "x.7z")
+    assert (missing["state"], missing["reason"]["code"]) == ("failed", "missing_volume")
+    assert "lost.7z.001" in missing["reason"]["text"]
 
 
 def test_what_lies_in_the_spool_without_a_row_is_taken_up_once(host: Host) -> None:

@@ -213,7 +213,7 @@ def _starts_lzma(head: bytes) -> bool:
     try:
         return bool(_lzma().decompress(head[: 1 << 12], 16))
     except lzma.LZMAError:
-        return False
+        return head[0] == 0x5D  # the usual properties: one that is damaged
 
 
 def _starts_zstd(head: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import lzma
 import os
 import tarfile
 import zipfile
@@ -67,6 +68,12 @@ def test_a_tar_cut_short_in_the_padding_of_its_last_file(run: Runner, tmp_path: 
     job = run(saved(tmp_path, "x.tar.gz" if nested else "x.tar", gzip.compress(cut) if nested else cut))
     assert list(job.good().values()) == [rows(3), rows(5)]
     assert list(job.bad().values()) == ["truncated"]
+
+
+def test_an_lzma_file_damaged_at_its_begin(run: Runner, tmp_path: Path) -> None:
+    data = bytearray(lzma.compress(rows(100), lzma.FORMAT_ALONE))
+    data[5:13] = (10).to_bytes(8, "little")  # it says that it unpacks to less than it does
+    assert run(saved(tmp_path, "x.lzma", bytes(data))).code == "corrupt"
 
 
 def test_an_extended_header_that_leads_nowhere(run: Runner, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_an_album_of_which_one_part_alone_was_told_of(home: House, server: Any) 
 
 
 def test_a_wait_for_answers_is_told_to_the_operator(home: House, server: Any) -> None:
-    server.fault(Fault.flood("messages.sendMessage", 4))
+    server.fault(Fault.flood("messages.sendMessage", 15))  # long enough for a slow `status`
     message = send(home, home.anna)
     home.wait(lambda: "before the next answer" in status(home)["telegram_trouble"])
     answered_once(home, home.anna, message)

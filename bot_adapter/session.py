@@ -23,7 +23,8 @@ class SessionInUse(StampmillError):
 
 
 class SessionExposed(StampmillError):
-    """Others can get into {folder}, and whoever reads {path} is this account. Close it: chmod 700 {folder}"""
+    """Others can get into {folder}, and whoever reads {path} is this account. Set telegram.session to a file in a folder of
+    its own, which is made when it isn't there; or close this one, if nobody else needs it: chmod 700 {folder}"""
 
     exit_code = ExitCode.CONFIG_INVALID
 

@@ -212,7 +212,7 @@ def calls(place: Place, bench: Bench, task: Task) -> int:
 def killed_everywhere(
     make: Callable[[Path], Place], folder: Path, prepare: Callable[[Bench, Place], Task]
 ) -> Iterator[tuple[Place, Callable[[], None], str]]:
-    """For each call, before and after it: a place where a worker was killed at it, and what does the attempt again."""
+    """For each call: a place where a worker was killed at it, and what does the attempt again."""
     (folder / "calm").mkdir()
     calm, bench = make(folder / "calm"), Bench(folder / "calm" / "bench")
     restart(bench, calm.targets)
@@ -220,24 +220,24 @@ def killed_everywhere(
     restart(bench, calm.targets)
     count = calls(calm, bench, task)
     assert count >= 3
-    for at in range(1, count + 1):
-        for after in (False, True):
-            name = f"{at}-{after}"
-            (folder / name).mkdir()
-            place, bench = make(folder / name), Bench(folder / name / "bench")
-            restart(bench, place.targets)
-            task = prepare(bench, place)
-            restart(bench, place.targets)
-            with pytest.MonkeyPatch.context() as patch:
-                place.watched(patch, Switch(at, after=after))
-                with contextlib.suppress(Killed):
-                    bench.run(task)
+    # After a call is before the next one: nothing that lasts happens between the two.
+    for at, after in (*((at, False) for at in range(1, count + 1)), (count, True)):
+        name = f"{at}-{after}"
+        (folder / name).mkdir()
+        place, bench = make(folder / name), Bench(folder / name / "bench")
+        restart(bench, place.targets)
+        task = prepare(bench, place)
+        restart(bench, place.targets)
+        with pytest.MonkeyPatch.context() as patch:
+            place.watched(patch, Switch(at, after=after))
+            with contextlib.suppress(Killed):
+                bench.run(task)
 
-            def again(bench: Bench = bench, place: Place = place, task: Task = task) -> None:
-                restart(bench, place.targets)
-                assert isinstance(bench.run(task), Done)
+        def again(bench: Bench = bench, place: Place = place, task: Task = task) -> None:
+            restart(bench, place.targets)
+            assert isinstance(bench.run(task), Done)
 
-            yield place, again, f"call {at} of {count}, {'after' if after else 'before'}"
+        yield place, again, f"call {at} of {count}, {'after' if after else 'before'}"
 
 
 def test_a_job_arrives_whole_or_not_at_all(place: Callable[[Path], Place], tmp_path: Path) -> None:

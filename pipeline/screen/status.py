@@ -27,6 +27,7 @@ _STATE_STYLES: Final = {
     JobState.FAILED: "red",
     JobState.DUPLICATE: "dim",
     JobState.CANCELLED: "dim",
+    JobState.FORGOTTEN: "dim",
 }
 
 

@@ -175,10 +175,11 @@ def _holds(column: pl.Series, cast: pl.Series, kind: Kind, *, is_sure: bool) -> 
 
 def _is_exact(column: pl.Series, kind: Kind, *, is_sure: bool) -> bool:
     """Whether a double is just what each of COLUMN's texts says."""
-    lengths = column.str.len_bytes()
-    is_long = lengths > DOUBLE_DIGITS
+    text = pl.lit(column)
+    looked_at = text.str.len_bytes() > DOUBLE_DIGITS
     if not is_sure:  # a short one may be too small for a double, or too large
-        is_long |= column.str.contains(_FAR)
+        looked_at |= text.str.contains(_FAR)
+    is_long = pl.select(looked_at).to_series()
     if not is_long.any():
         return True
     long = column.filter(is_long)

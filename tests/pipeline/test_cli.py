@@ -321,3 +321,25 @@ def test_show_prints_the_first_rows_of_each_table(tmp_path: Path, capsys: pytest
     shown = capsys.readouterr().out
     assert "t1_a" in shown
     assert ("row 1" in shown, "row 2" in shown) == (True, False)
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"n\n", 1, True), (b"y\n", 0, False)])
+def test_forget_asks_first(tmp_path: Path, answer: bytes, code: int, left: bool) -> None:
+    (tmp_path / "a.csv").write_text("n\n1\n")
+    assert cli.run(["process", str(tmp_path / "a.csv"), "--into", str(tmp_path / "tables")]) == 0
+    main, end = pty.openpty()
+    os.write(main, answer)
+    run = subprocess.run(
+        stampmill("forget", "1", "--into", "tables"),
+        stdin=end,
+        stdout=subprocess.DEVNULL,
+        stderr=end,
+        env=environment(NO_COLOR="1"),
+        cwd=tmp_path,
+    )
+    os.close(end)
+    said = os.read(main, 10_000)
+    os.close(main)
+    assert run.returncode == code, said
+    assert b"the upload of job 1" in said
+    assert bool(list((tmp_path / "tables").glob("20*/1-a"))) == left

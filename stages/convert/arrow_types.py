@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import msgspec
+import polars as pl
+
+from stages.convert.header import unique_names
 
 
 def portable(schema: Any, *, is_text_only: bool) -> Any:
@@ -19,17 +23,51 @@ def portable(schema: Any, *, is_text_only: bool) -> Any:
 def unfolded(column: Any, kind: Any) -> Any:
     """COLUMN as KIND, its type in a portable schema. Raises ArrowException where a value has no place in that."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if is_told_apart(column.type):
         return pa.chunked_array([pa.array(list(map(_as_json, column.to_pylist())), pa.string())])
-    if isinstance(column.type, pa.BaseExtensionType):
-        column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
-    if pa.types.is_run_end_encoded(column.type):
-        column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type)
-    if "list_view" in str(column.type):  # a cast gives lists that aren't valid
-        return pa.chunked_array([pa.array(column.to_pylist(), kind)])
-    return column.cast(kind)
+    return pa.chunked_array([_rebuilt(chunk, kind) for chunk in column.chunks], kind)
+
+
+def _rebuilt(array: Any, kind: Any) -> Any:
+    """ARRAY as KIND, level by level where a cast doesn't reach all of them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    types = pa.types
+    if array.type == kind:
+        return array
+    if isinstance(array.type, pa.BaseExtensionType):
+        is_uuid = array.type.extension_name == "arrow.uuid"
+        return _uuid_texts(array.storage) if is_uuid else _rebuilt(array.storage, kind)
+    if types.is_run_end_encoded(array.type):
+        return _rebuilt(pc.run_end_decode(array), kind)
+    if types.is_map(array.type):
+        fields = [("key", array.type.key_type), ("value", array.type.item_type)]
+        return _rebuilt(array.cast(pa.list_(pa.struct(fields))), kind)
+    if types.is_struct(array.type):
+        parts = [_rebuilt(part, field.type) for part, field in zip(array.flatten(), kind, strict=True)]
+        return pa.StructArray.from_arrays(parts, fields=list(kind), mask=array.is_null())
+    if types.is_nested(array.type):
+        lengths = pc.cumulative_sum(pc.list_value_length(array).fill_null(0).cast(pa.int64()))
+        offsets = pa.concat_arrays([pa.array([0], pa.int64()), lengths])
+        items = _rebuilt(array.flatten(), kind.value_type)
+        return pa.LargeListArray.from_arrays(offsets, items, mask=array.is_null()).cast(kind)
+    if types.is_decimal(array.type) and array.type.scale < 0 and types.is_string(kind):
+        array = array.cast(pa.decimal256(76, 0))  # else it would be written with an exponent
+    return array.cast(kind)
+
+
+def _uuid_texts(array: Any) -> Any:
+    """The 16 bytes of each UUID as people write them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    digits = pl.Series(pl.from_arrow(array.cast(pa.binary()))).bin.encode("hex").to_arrow()
+    parts = [
+        pc.utf8_slice_codeunits(digits, start, stop) for start, stop in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
+    ]
+    return pc.binary_join_element_wise(*parts, pa.scalar("-", digits.type)).cast(pa.string())
 
 
 def is_told_apart(kind: Any) -> bool:
@@ -41,11 +79,12 @@ def is_told_apart(kind: Any) -> bool:
         return is_told_apart(kind.storage_type)
     if types.is_union(kind) or types.is_interval(kind):
         return True
-    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+    if types.is_dictionary(kind):
         return types.is_nested(kind.value_type) or is_told_apart(kind.value_type)
+    if types.is_run_end_encoded(kind):
+        return is_told_apart(kind.value_type)
     if types.is_struct(kind):
-        names = [field.name for field in kind]
-        return len(set(names)) < len(names) or not names or any(is_told_apart(field.type) for field in kind)
+        return not len(kind) or any(is_told_apart(field.type) for field in kind)
     if types.is_map(kind):
         return is_told_apart(kind.key_type) or is_told_apart(kind.item_type)
     return types.is_nested(kind) and is_told_apart(kind.value_type)
@@ -69,7 +108,7 @@ def _plain(kind: Any) -> Any:
     if is_told_apart(kind):
         return pa.string()
     if isinstance(kind, pa.BaseExtensionType):
-        return _plain(kind.storage_type)
+        return _EXTENSIONS[kind.extension_name](pa) if kind.extension_name in _EXTENSIONS else _plain(kind.storage_type)
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return _plain(kind.value_type)
     if types.is_nested(kind):
@@ -80,16 +119,36 @@ def _plain(kind: Any) -> Any:
     return kind
 
 
+@cache
+def _zone(name: str) -> str:
+    """NAME where the engine knows that zone, else UTC, which gives the same moments."""
+    try:
+        pl.Series([], dtype=pl.Datetime("us", name))
+    except pl.exceptions.PolarsError:
+        return "UTC"
+    return name
+
+
+_EXTENSIONS: dict[str, Callable[[Any], Any]] = {
+    "arrow.uuid": lambda pa: pa.string(),
+    "arrow.bool8": lambda pa: pa.bool_(),
+}
 _SCALARS: tuple[tuple[Callable[[Any, Any], bool], Callable[[Any, Any], Any]], ...] = (
     (lambda types, kind: types.is_null(kind), lambda pa, kind: pa.string()),
     (lambda types, kind: types.is_float16(kind), lambda pa, kind: pa.float32()),
-    (lambda types, kind: types.is_timestamp(kind) and kind.unit == "s", lambda pa, kind: pa.timestamp("ms", kind.tz)),
+    (
+        lambda types, kind: types.is_timestamp(kind),
+        lambda pa, kind: pa.timestamp("ms" if kind.unit == "s" else kind.unit, kind.tz and _zone(kind.tz)),
+    ),
     (lambda types, kind: types.is_time32(kind) and kind.unit == "s", lambda pa, kind: pa.time32("ms")),
     (lambda types, kind: types.is_duration(kind), lambda pa, kind: pa.int64()),
-    (lambda types, kind: types.is_decimal256(kind), lambda pa, kind: pa.string()),
     (
         lambda types, kind: types.is_decimal(kind) and kind.scale < 0,
         lambda pa, kind: pa.decimal128(38, 0) if kind.precision - kind.scale <= 38 else pa.string(),
+    ),
+    (
+        lambda types, kind: types.is_decimal256(kind),
+        lambda pa, kind: pa.decimal128(kind.precision, kind.scale) if kind.precision <= 38 else pa.string(),
     ),
     (lambda types, kind: types.is_date64(kind), lambda pa, kind: pa.date32()),
 )
@@ -100,10 +159,15 @@ def _nested(kind: Any) -> Any:
 
     types = pa.types
     if types.is_struct(kind):
-        return pa.struct([pa.field(field.name, _plain(field.type)) for field in kind])
+        names = unique_names([field.name for field in kind]) if _is_doubled(kind) else [field.name for field in kind]
+        return pa.struct([pa.field(name, _plain(field.type)) for name, field in zip(names, kind, strict=True)])
     if types.is_map(kind):
         return pa.list_(pa.struct([("key", _plain(kind.key_type)), ("value", _plain(kind.item_type))]))
     return pa.list_(_plain(kind.value_type))
+
+
+def _is_doubled(kind: Any) -> bool:
+    return len({field.name for field in kind}) < len(kind)
 
 
 def _text(kind: Any) -> Any:
@@ -122,7 +186,7 @@ def sql_type(kind: Any) -> str:
 
     types = pa.types
     if types.is_struct(kind):
-        return "STRUCT(" + ", ".join(f'"{field.name}" {sql_type(field.type)}' for field in kind) + ")"
+        return "STRUCT(" + ", ".join(f"{_quoted(field.name)} {sql_type(field.type)}" for field in kind) + ")"
     if types.is_list(kind) or types.is_large_list(kind):
         return f"{sql_type(kind.value_type)}[]"
     if types.is_decimal(kind):
@@ -132,6 +196,10 @@ def sql_type(kind: Any) -> str:
     if types.is_time(kind):
         return "TIME_NS"  # as the engine writes it, whatever its unit
     return _NAMES.get(str(kind), "BLOB" if "binary" in str(kind) else "VARCHAR")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 _NAMES = {

@@ -33,8 +33,11 @@ _SUFFIXES = {
     ".orc": "orc",
     ".avro": "avro",
 }
+_STREAM_STARTS = b"\xff\xff\xff\xff"
+_OLD_STREAM = b"\x10\0\0\0"  # after the schema's length, in streams of Arrow before 0.15
 _STEP = "Write it with plainer types, or as CSV, and send it again; its bytes are kept as they came."
 _ROWS = 64 * 1024  # in a block
+_PADDING = 64  # bytes that may follow a stream
 
 Batches = Callable[[], Iterator[Any]]
 
@@ -78,7 +81,22 @@ class Columnar:
 
 
 def _kind_by_magic(head: Head) -> str:
-    return next((kind for magic, kind in _MAGIC.items() if head.data.startswith(magic)), "")
+    found = next((kind for magic, kind in _MAGIC.items() if head.data.startswith(magic)), "")
+    return found or ("stream" if _is_stream(head.data) else "")
+
+
+def _is_stream(data: bytes) -> bool:
+    """Whether DATA begins with the schema of an Arrow stream, which has no magic bytes."""
+    if not data.startswith(_STREAM_STARTS) and data[4:8] != _OLD_STREAM:
+        return False
+    import pyarrow as pa
+    from pyarrow import ipc
+
+    try:
+        ipc.open_stream(pa.BufferReader(data))
+    except (pa.ArrowException, OSError):
+        return False
+    return True
 
 
 def _short(error: BaseException) -> str:
@@ -89,7 +107,28 @@ def _read_parquet(source: Source, bench: Bench) -> None:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(native_file(source))
+    leaves = map(file.metadata.schema.column, range(len(file.metadata.schema)))
+    old_times = [leaf.path for leaf in leaves if leaf.physical_type == "INT96"]
+    if old_times:
+        file = _with_old_times(source, file, old_times)
     _write(file.schema_arrow, lambda: file.iter_batches(_ROWS), file.metadata.num_rows, "parquet", bench)
+
+
+def _with_old_times(source: Source, file: Any, paths: list[str]) -> Any:
+    """FILE, or in microseconds where times of its columns at PATHS, which have no unit of their own, don't fit into
+    64 bits of nanoseconds: the library would let them wrap around."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    wide = parquet.ParquetFile(native_file(source), coerce_int96_timestamp_unit="us")
+    both = zip(*(each.iter_batches(_ROWS, columns=paths) for each in (file, wide)), strict=True)
+    try:
+        for fine, coarse in both:
+            for one, other in zip(fine.columns, coarse.columns, strict=True):
+                other.cast(one.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return wide
+    return file
 
 
 def _read_arrow(source: Source, bench: Bench) -> None:
@@ -114,8 +153,21 @@ def _read_stream(source: Source, bench: Bench) -> None:
     from pyarrow import ipc
 
     schema = ipc.open_stream(native_file(source)).schema
-    rows = sum(batch.num_rows for batch in ipc.open_stream(native_file(source)))
-    _write(schema, lambda: iter(ipc.open_stream(native_file(source))), rows, "arrow stream", bench)
+
+    def batches() -> Iterator[Any]:
+        file = native_file(source)
+        while source.read(file.tell(), _PADDING).strip(b"\0"):  # streams may follow each other
+            reader = ipc.open_stream(file)
+            if reader.schema != schema:
+                raise ValueError("a second stream of other columns follows the first one")
+            yield from reader
+
+    _write(schema, batches, sum(batch.num_rows for batch in batches()), "arrow stream", bench)
+    end = source.read(max(0, source.length - _PADDING), _PADDING).rstrip(b"\0")
+    if source.read(0, 4) == _STREAM_STARTS and not end.endswith(_STREAM_STARTS):
+        bench.notes.append(
+            "the stream has no mark at its end: its writer left that out, or it was cut off between batches"
+        )
 
 
 def _read_orc(source: Source, bench: Bench) -> None:
@@ -147,9 +199,13 @@ def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench)
         sheet.write(pl.DataFrame(pl.from_arrow(target.empty_table().rename_columns(list(names)))))
     if done != counted:
         raise ValueError(f"it says that it has {counted:,} rows, and {done:,} are found")
-    units = {name: f.type.unit for name, f in zip(names, schema, strict=True) if pa.types.is_duration(f.type)}
-    sheet.facts = {"format": kind, **({"durations_in": units} if units else {})}
-    made = [Column(name=name, type=sql_type(field.type)) for name, field in zip(names, target, strict=True)]
+    fields = list(zip(names, schema, target, strict=True))
+    units = {name: f.type.unit for name, f, _made in fields if pa.types.is_duration(f.type)}
+    zones = {
+        name: f.type.tz for name, f, made in fields if pa.types.is_timestamp(made.type) and f.type.tz != made.type.tz
+    }
+    sheet.facts = {"format": kind, **({"durations_in": units} if units else {}), **({"zones": zones} if zones else {})}
+    made = [Column(name=name, type=sql_type(field.type)) for name, _field, field in fields]
     sheet.finish(counted, made)
 
 

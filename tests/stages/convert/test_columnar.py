@@ -108,3 +108,34 @@ def test_a_damaged_one_is_rejected(bench: Bench, make: type) -> None:
         assert done.member.reason is not None
         assert done.member.reason.code == Code.CORRUPT
         assert not done.results.tables
+
+
+def test_streams_need_no_name_and_may_follow_each_other(bench: Bench) -> None:
+    data = stream()
+    done = bench.convert({"a": data + data + bytes(8)})
+    assert done.frame(done.part).to_arrow().to_pylist() == ROWS * 2
+    assert not done.member.notes
+    cut = bench.convert({"a": data[:-8]})
+    assert cut.part.rows == 3
+    assert "no mark at its end" in cut.member.notes[0]
+    junk, none = bench.convert({"a": data + b"more that is none", "b": b"\xff" * 4 + b"\1\2xy" * 99}).results.members
+    assert junk.reason is not None
+    assert junk.reason.code == Code.CORRUPT
+    assert none.outcome == "kept"
+
+
+def test_old_timestamps_of_any_year(bench: Bench) -> None:
+    """They have no unit of their own, and in nanoseconds the year 9999 would be 1816."""
+    from pyarrow import parquet
+
+    days = [dt.datetime(1, 1, 1), dt.datetime(2024, 1, 1, 1, 2, 3, 456789), dt.datetime(9999, 12, 31), None]
+    for kind, values in (("us", days), ("ns", [1_700_000_000_123_456_789])):
+        data = io.BytesIO()
+        parquet.write_table(
+            pa.table({"v": pa.array(values, pa.timestamp(kind))}), data, use_deprecated_int96_timestamps=True
+        )
+        done = bench.convert({"a.parquet": data.getvalue()})
+        assert done.types == {"v": "TIMESTAMP" if kind == "us" else "TIMESTAMP_NS"}
+        assert done.frame(done.part)["v"].to_arrow().cast(pa.int64()).to_pylist() == (
+            pa.array(values, pa.timestamp(kind)).cast(pa.int64()).to_pylist()
+        )

@@ -53,8 +53,17 @@ COLUMNS: list[tuple[Any, str, list[Any]]] = [
     (pa.DictionaryArray.from_arrays([0, 1, 0], [[1], [2]]), "VARCHAR", ["[1]", "[2]", "[1]"]),
     (pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), ["a", "b"]), "VARCHAR", ["a", "a", "b"]),
     (UNION, "VARCHAR", ["1", '"x"', "2"]),
-    (pa.array([uuid.UUID(int=5).bytes], pa.uuid()), "BLOB", [uuid.UUID(int=5).bytes]),
-    (pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None], pa.int8())), "TINYINT", [1, None]),
+    (pa.array([uuid.UUID(int=5).bytes, None], pa.uuid()), "VARCHAR", [str(uuid.UUID(int=5)), None]),
+    (pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None], pa.int8())), "BOOLEAN", [True, None]),
+    (pa.array([Decimal("1.5")], pa.decimal256(38, 1)), "DECIMAL(38,1)", [Decimal("1.5")]),
+    (pa.array([Decimal(1500)], pa.decimal256(50, -2)), "VARCHAR", ["1500"]),
+    (pa.array([0], pa.timestamp("ms", "+05:30")), "TIMESTAMP WITH TIME ZONE", [dt.datetime(1970, 1, 1, tzinfo=dt.UTC)]),
+    (pa.array([0], pa.timestamp("us", "Mars/Olympus")), "TIMESTAMP WITH TIME ZONE", [dt.datetime(1970, 1, 1, tzinfo=dt.UTC)]),
+    (pa.StructArray.from_arrays([pa.array([1]), pa.array(["x"])], ["a", "a"]), 'STRUCT("a" BIGINT, "a_2" VARCHAR)',
+     [{"a": 1, "a_2": "x"}]),
+    (pa.StructArray.from_arrays([pa.array([1])], ['q"']), 'STRUCT("q""" BIGINT)', [{'q"': 1}]),
+    (pa.ListArray.from_arrays([0, None, 2, 3], pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), ["a", "b"])),
+     "VARCHAR[]", [["a", "a"], None, ["b"]]),
 ]  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def stream() -> bytes:
     return data.getvalue()
 
 
-def orc() -> bytes:
+def orc_file() -> bytes:
     from pyarrow import orc
 
     data = io.BytesIO()
@@ -78,7 +78,7 @@ def avro() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "make"), [("a.parquet", parquet), ("a.feather", arrow), ("a.arrows", stream), ("a.orc", orc)]
+    ("name", "make"), [("a.parquet", parquet), ("a.feather", arrow), ("a.arrows", stream), ("a.orc", orc_file)]
 )
 def test_the_schema_is_kept(bench: Bench, name: str, make: type) -> None:
     done = bench.convert({name: make()})
@@ -99,7 +99,7 @@ def test_avro(bench: Bench) -> None:
     assert done.rows == [(1, dt.date(2024, 1, 2), ["a"]), (None, dt.date(2024, 1, 3), [])]
 
 
-@pytest.mark.parametrize("make", [parquet, arrow, orc, avro])
+@pytest.mark.parametrize("make", [parquet, arrow, orc_file, avro])
 def test_a_damaged_one_is_rejected(bench: Bench, make: type) -> None:
     data = make()
     for cut in (len(data) // 2, len(data) - 3, 9):
@@ -139,3 +139,21 @@ def test_old_timestamps_of_any_year(bench: Bench) -> None:
         assert done.frame(done.part)["v"].to_arrow().cast(pa.int64()).to_pylist() == (
             pa.array(values, pa.timestamp(kind)).cast(pa.int64()).to_pylist()
         )
+
+
+def test_orc_in_pieces_and_its_times(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyarrow import orc
+
+    from stages.convert import columnar
+
+    monkeypatch.setattr(columnar, "_ROWS", 2)
+    early, doubled = io.BytesIO(), io.BytesIO()
+    orc.write_table(pa.table({"at": pa.array([dt.datetime(1600, 1, 1)], pa.timestamp("us"))}), early)
+    orc.write_table(pa.table([[1, 2, 3], ["x", "y", "z"]], names=["a", "a"]), doubled)
+    done = bench.convert({"a.orc": orc_file(), "b.orc": early.getvalue(), "c.orc": doubled.getvalue()})
+    first, second = done.results.tables
+    assert done.frame(first).to_arrow().to_pylist() == ROWS
+    assert done.frame(second).rows() == [(1, "x"), (2, "y"), (3, "z")]
+    reason = done.results.members[1].reason
+    assert reason is not None
+    assert reason.code == Code.UNSUPPORTED

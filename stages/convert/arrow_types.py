@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -25,7 +26,7 @@ def unfolded(column: Any, kind: Any) -> Any:
     import pyarrow as pa
 
     if is_told_apart(column.type):
-        return pa.chunked_array([pa.array(list(map(_as_json, column.to_pylist())), pa.string())])
+        return pa.chunked_array([pa.array(list(map(as_json, column.to_pylist())), pa.string())])
     return pa.chunked_array([_rebuilt(chunk, kind) for chunk in column.chunks], kind)
 
 
@@ -90,8 +91,18 @@ def is_told_apart(kind: Any) -> bool:
     return types.is_nested(kind) and is_told_apart(kind.value_type)
 
 
-def _as_json(value: Any) -> str | None:
-    return None if value is None else _encoder.encode(value).decode()
+def as_json(value: Any) -> str | None:
+    """VALUE as JSON; None for none."""
+    return None if value is None else _encoder.encode(_spelled(value)).decode()
+
+
+def _spelled(value: Any) -> Any:
+    """VALUE with the numbers for which JSON has no word, such as NaN, as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list):
+        return list(map(_spelled, value))
+    return {key: _spelled(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 def _odd(value: Any) -> Any:

@@ -226,9 +226,10 @@ def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench)
 
 
 def _read_avro(source: Source, bench: Bench) -> None:
-    from stages.convert.avro import read_avro
+    from stages.convert.avro import open_avro
 
-    read_avro(io.BufferedReader(RawFile(source), 1 << 20), bench)
+    file = open_avro(io.BufferedReader(RawFile(source), 1 << 20))
+    _write(file.schema, file.batches, file.counted, "avro", bench)
 
 
 def _refuse_encrypted(source: Source, bench: Bench) -> None:

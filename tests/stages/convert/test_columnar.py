@@ -95,7 +95,7 @@ def test_the_schema_is_kept(bench: Bench, name: str, make: type) -> None:
 
 def test_avro(bench: Bench) -> None:
     done = bench.convert({"a.avro": avro()})
-    assert done.types == {"id": "BIGINT", "day": "DATE", "tags": "VARCHAR[]"}
+    assert done.types == {"id": "INTEGER", "day": "DATE", "tags": "VARCHAR[]"}
     assert done.rows == [(1, dt.date(2024, 1, 2), ["a"]), (None, dt.date(2024, 1, 3), [])]
 
 
@@ -157,3 +157,67 @@ def test_orc_in_pieces_and_its_times(bench: Bench, monkeypatch: pytest.MonkeyPat
     reason = done.results.members[1].reason
     assert reason is not None
     assert reason.code == Code.UNSUPPORTED
+
+
+def avro_of(kind: object, values: list[object], name: str = "v") -> bytes:
+    import fastavro
+
+    data = io.BytesIO()
+    schema = {"type": "record", "name": "r", "fields": [{"name": name, "type": kind}]}
+    fastavro.writer(data, schema, [{name: value} for value in values])
+    return data.getvalue()
+
+
+CHAIN = {
+    "type": "record",
+    "name": "c",
+    "fields": [{"name": "n", "type": "int"}, {"name": "next", "type": ["null", "c"]}],
+}
+AVRO: list[tuple[object, list[object], str, list[object]]] = [
+    ("bytes", [b"\xff"], "BLOB", [b"\xff"]),
+    ("string", ["2024-01-02", "2024-01-03"], "VARCHAR", ["2024-01-02", "2024-01-03"]),
+    ({"type": "map", "values": "int"}, [{"a": 1}, {}], 'STRUCT("key" VARCHAR, "value" INTEGER)[]', [[{"key": "a", "value": 1}], []]),
+    (["null", "long", "int"], [2**60, None], "BIGINT", [2**60, None]),
+    (["long", "double"], [2**60 + 1, 0.5, float("nan")], "VARCHAR", [str(2**60 + 1), "0.5", '"nan"']),
+    (["null", "string", {"type": "int", "logicalType": "date"}], [dt.date(2024, 1, 2), "x"], "VARCHAR", ['"2024-01-02"', '"x"']),
+    ({"type": "long", "logicalType": "time-micros"}, [dt.time(1, 2, 3)], "TIME_NS", [dt.time(1, 2, 3)]),
+    ({"type": "long", "logicalType": "local-timestamp-millis"}, [dt.datetime(1, 1, 1)], "TIMESTAMP", [dt.datetime(1, 1, 1)]),
+    ({"type": "bytes", "logicalType": "decimal", "precision": 60, "scale": 2}, [Decimal("1.50")], "VARCHAR", ["1.50"]),
+    ({"type": "fixed", "name": "f", "size": 5, "logicalType": "decimal", "precision": 9, "scale": 2}, [Decimal("1.50")],
+     "DECIMAL(9,2)", [Decimal("1.50")]),
+    (CHAIN, [{"n": 1, "next": {"n": 2, "next": None}}], "VARCHAR", ['{"n":1,"next":{"n":2,"next":null}}']),
+    ("int", [], "INTEGER", []),
+]  # fmt: skip
+
+
+def test_avro_types(bench: Bench) -> None:
+    done = bench.convert({f"{number}.avro": avro_of(case[0], case[1]) for number, case in enumerate(AVRO)})
+    assert [(part.columns[0].type, done.frame(part)["v"].to_list()) for part in done.results.tables] == [
+        (kind, wanted) for _schema, _values, kind, wanted in AVRO
+    ]
+
+
+def test_an_avro_decimal_of_more_digits_than_it_says(bench: Bench) -> None:
+    """fastavro would round it."""
+    kind = {"type": "bytes", "logicalType": "decimal", "precision": 20, "scale": 2}
+    data = avro_of(kind, [Decimal("123456789.12")]).replace(b'"precision": 20', b'"precision":  4')
+    reason = bench.convert({"a.avro": data}).member.reason
+    assert reason is not None
+    assert reason.code == Code.CORRUPT
+
+
+def test_avro_records_nested_without_end_or_without_a_byte(bench: Bench) -> None:
+    """fastavro's fast reader would end the process by the first; the second would go on for ever."""
+    import fastavro
+
+    head = io.BytesIO()
+    fastavro.writer(head, CHAIN, [], sync_marker=b"s" * 16)
+    nested = b"\x02\x02" * 100_000 + b"\x02\x00"
+    size = io.BytesIO()
+    fastavro.schemaless_writer(size, "long", len(nested))
+    chain = head.getvalue() + b"\x02" + size.getvalue() + nested + b"s" * 16
+    endless = io.BytesIO()
+    fastavro.schemaless_writer(endless, "long", 2**60)
+    none = avro_of("null", [])[:-16]
+    done = bench.convert({"a.avro": chain, "b.avro": none + b"s" * 16 + endless.getvalue() + b"\x00" + b"s" * 16})
+    assert [member.reason and member.reason.code for member in done.results.members] == [Code.TOO_DEEP, Code.CORRUPT]

@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 import polars as pl
 
-from stages.convert import forms
+from stages.convert import forms, moments
 from stages.convert.kinds import (
     DECIMAL_DIGITS,
     DOUBLE_DIGITS,
@@ -29,6 +29,7 @@ from stages.convert.kinds import (
     with_empty,
 )
 
+MOMENTS = ("date", "timestamp", "timestamptz")
 SMALL = 20_000  # rows from which on columns are worth two threads
 _TURNS = 6  # widenings of one column by the values that don't fit, before all are looked at
 _LOOKED_AT = 500  # of those values at once
@@ -47,7 +48,7 @@ def typed(frame: pl.DataFrame, kinds: Sequence[Kind]) -> Typed:
     """FRAME (text, NULL for empty) with the narrowest types from KINDS on that change no value."""
     columns = frame.get_columns()
     found = [_first_idea(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-    tried = _try(frame, [settle(kind) for kind in found])
+    tried = fit_all(frame, [settle(kind) for kind in found])
     result = []
     for index, (column, series) in enumerate(zip(columns, tried, strict=True)):
         if series is None or (found[index].name != "text" and settle(found[index]) == TEXT):
@@ -69,7 +70,45 @@ def _first_idea(column: pl.Series, kind: Kind) -> Kind:
 
 def fit(column: pl.Series, kind: Kind) -> pl.Series | None:
     """COLUMN (text, NULL for empty) as KIND, or None where that would change or lose a value."""
-    return _try(pl.DataFrame([column]), [kind])[0]
+    return fit_all(pl.DataFrame([column]), [kind])[0]
+
+
+def fit_all(frame: pl.DataFrame, kinds: Sequence[Kind]) -> list[pl.Series | None]:
+    """Each column of FRAME (text, NULL for empty) as its kind, None where that would change or lose a value."""
+    columns = frame.get_columns()
+    results = [_at_once(*pair) for pair in zip(columns, kinds, strict=True)]
+    sure = {
+        index
+        for index, pair in enumerate(zip(columns, kinds, strict=True))
+        if results[index] is None and forms.has_form(*pair)
+    }
+    queries = [
+        query.alias(f"{part}{index}")
+        for index, (column, kind) in enumerate(zip(columns, kinds, strict=True))
+        if results[index] is None
+        for part, query in zip("cd", _queries(column.name, kind), strict=True)
+        if not (part == "d" and index in sure)
+    ]
+    if not queries:
+        return results
+    answers = frame.select_seq(queries) if frame.height < SMALL else frame.select(queries)
+    for index, (column, kind) in enumerate(zip(columns, kinds, strict=True)):
+        if results[index] is not None:
+            continue
+        cast = answers.get_column(f"c{index}")
+        is_doubtful = index not in sure and frame.height > 0 and answers.get_column(f"d{index}")[0]
+        holds = not is_doubtful and _holds(column, cast, kind, is_sure=index in sure)
+        results[index] = cast.alias(column.name) if holds else None
+    return results
+
+
+def _at_once(column: pl.Series, kind: Kind) -> pl.Series | None:
+    """COLUMN as KIND where no query is needed for that."""
+    if kind == TEXT:
+        return column
+    if kind.name in MOMENTS and len(column) >= moments.LEAST:
+        return moments.read(column, kind)
+    return None
 
 
 def _widen(column: pl.Series, kind: Kind) -> tuple[Kind, pl.Series]:
@@ -117,32 +156,6 @@ def _measured(column: pl.Series) -> Kind:
     return decimal(whole, scale)
 
 
-def _try(frame: pl.DataFrame, kinds: Sequence[Kind]) -> list[pl.Series | None]:
-    """Each column of FRAME as its kind, None where that doesn't hold."""
-    columns = frame.get_columns()
-    sure = {index for index, pair in enumerate(zip(columns, kinds, strict=True)) if forms.has_form(*pair)}
-    queries = [
-        query.alias(f"{part}{index}")
-        for index, (column, kind) in enumerate(zip(columns, kinds, strict=True))
-        if kind != TEXT
-        for part, query in zip("cd", _queries(column.name, kind), strict=True)
-        if not (part == "d" and index in sure)
-    ]
-    if not queries:
-        return list(columns)
-    answers = frame.select_seq(queries) if frame.height < SMALL else frame.select(queries)
-    results: list[pl.Series | None] = []
-    for index, (column, kind) in enumerate(zip(columns, kinds, strict=True)):
-        if kind == TEXT:
-            results.append(column)
-            continue
-        cast = answers.get_column(f"c{index}")
-        is_doubtful = index not in sure and frame.height > 0 and answers.get_column(f"d{index}")[0]
-        holds = not is_doubtful and _holds(column, cast, kind, is_sure=index in sure)
-        results.append(cast.alias(column.name) if holds else None)
-    return results
-
-
 @lru_cache(maxsize=4096)
 def _queries(name: str, kind: Kind) -> tuple[pl.Expr, pl.Expr]:
     """The cast of a column to KIND, and whether any value is in doubt."""
@@ -174,12 +187,12 @@ def _holds(column: pl.Series, cast: pl.Series, kind: Kind, *, is_sure: bool) -> 
 
 
 def _is_exact(column: pl.Series, kind: Kind, *, is_sure: bool) -> bool:
-    """Whether a double is just what each of COLUMN's texts says."""
+    """Whether a double is just what each of COLUMN's texts says, which IS_SURE where all are short and plain."""
+    if is_sure:
+        return True
     text = pl.lit(column)
-    looked_at = text.str.len_bytes() > DOUBLE_DIGITS
-    if not is_sure:  # a short one may be too small for a double, or too large
-        looked_at |= text.str.contains(_FAR)
-    is_long = pl.select(looked_at).to_series()
+    is_far = text.str.contains(_FAR)  # a short one may be too small for a double, or too large
+    is_long = pl.select((text.str.len_bytes() > DOUBLE_DIGITS) | is_far).to_series()
     if not is_long.any():
         return True
     long = column.filter(is_long)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -71,13 +72,11 @@ def _is_object(line: bytes) -> bool:
 
 def _blocks(source: Source, found: Encoding, bench: Bench) -> Iterator[RowBlock]:
     for chunk in encoding.chunks(source, found, CHUNK):
-        block = _block(chunk)
-        block.repaired = chunk.strays
-        yield block
+        yield RowBlock(lines=chunk.text, open=partial(_opened, chunk), repaired=chunk.strays)
         bench.progress(chunk.at + len(chunk.raw))
 
 
-def _block(chunk: Chunk) -> RowBlock:
+def _opened(chunk: Chunk) -> RowBlock:
     """The lines of CHUNK, each a record unless it's blank."""
     text = chunk.text
     array = np.frombuffer(text, np.uint8)
@@ -89,7 +88,7 @@ def _block(chunk: Chunk) -> RowBlock:
     blanks = [index for index in odd.tolist() if text[starts[index] : ends[index]].isspace()]
     lines = np.delete(starts, blanks) if blanks else starts
     if not len(lines):
-        return RowBlock(blank=len(blanks))
+        return RowBlock(blank=len(blanks), repaired=chunk.strays)
     bounds = np.append(lines, len(text))
     bounds[0] = 0  # blank lines are blanks around a text
     texts, tokens = Texts(text, bounds), count_tokens(text)
@@ -99,7 +98,7 @@ def _block(chunk: Chunk) -> RowBlock:
         block.repaired = chunk.strays
         return block
 
-    return RowBlock(texts=texts, tokens=tokens, proof=proof, blank=len(blanks))
+    return RowBlock(texts=texts, tokens=tokens, proof=proof, blank=len(blanks), repaired=chunk.strays)
 
 
 def _validated(chunk: Chunk, texts: Texts, tokens: Tokens, starts: Positions, blank: int) -> RowBlock:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.model import Column
-from stages.convert import json_engine, reasons
+from stages.convert import encoding, json_engine, json_pattern, reasons
 from stages.convert.account import RejectedRecord
 from stages.convert.ahead import mapped
 from stages.convert.family import Bench, Refused
@@ -75,8 +75,11 @@ def keys_in(value: Any) -> int:
 
 class RowBlock(msgspec.Struct):
     """Some records: `texts`, each valid, or `values`; and what was rejected. Texts with a `proof` are valid if the
-    engine takes them all, else the proof tells which of them are."""
+    engine takes them all, else the proof tells which of them are. In `lines` one stands on each, unless some are blank,
+    or no JSON: `open` tells, where that's needed."""
 
+    lines: bytes | None = None
+    open: Callable[[], RowBlock] | None = None
     texts: Texts | None = None
     tokens: Tokens | None = None
     proof: Callable[[], RowBlock] | None = None
@@ -88,6 +91,8 @@ class RowBlock(msgspec.Struct):
     @property
     def rows(self) -> int:
         """How many records are good."""
+        if self.lines is not None:  # none of them is blank unless it says so once it's opened
+            return encoding.count(self.lines, b"\n") + (not self.lines.endswith(b"\n"))
         return self.texts.count if self.texts is not None else len(self.values)
 
 
@@ -120,8 +125,8 @@ class _Tried(msgspec.Struct):
     """A block, and its columns by the shapes that were known when that began; none where the engine didn't take it."""
 
     block: RowBlock
-    shapes: dict[str, Shape]
     columns: Columns | None
+    shapes: dict[str, Shape]
 
 
 class RowTable:
@@ -180,32 +185,40 @@ class RowTable:
         """The blocks, read by the engine as far as shapes are known."""
         blocks = self._blocks()
         for block in blocks:
-            yield _Tried(block, {}, None)
+            yield _Tried(block, None, {})
             if self._is_large and self._shapes:
                 break
         yield from mapped(blocks, self._try)
 
     def _try(self, block: RowBlock) -> _Tried:
         shapes = self._shapes
-        return _Tried(block, shapes, self._by_engine(block, shapes))
+        return _Tried(*self._by_engine(block, shapes), shapes)
 
     def _settled(self, tried: _Tried) -> tuple[RowBlock, pl.DataFrame | None]:
         """The block as it counts, and its rows, if there are any, by shapes that hold them and all before."""
         block, columns = tried.block, tried.columns
         if tried.shapes is not self._shapes or not tried.shapes:
-            columns = self._by_engine(block, self._shapes or self._guessed(block))
+            block, columns = self._by_engine(block, self._shapes)
+        if columns is None and not self._shapes:
+            block, columns = self._by_engine(block, self._guessed(block))
         if columns is None and block.proof is not None:
             block = block.proof()
-            columns = self._by_engine(block, self._shapes) if block.rejects else None
+            block, columns = self._by_engine(block, self._shapes) if block.rejects else (block, None)
         if columns is not None:
             return block, _framed(columns)
         return block, self._by_value(block) if block.rows else None
 
-    def _by_engine(self, block: RowBlock, shapes: dict[str, Shape]) -> Columns | None:
-        """BLOCK's columns if it's texts that SHAPES hold."""
-        if block.texts is None or self._is_text_only:
-            return None
-        return json_engine.read(block.texts, shapes, block.tokens)
+    def _by_engine(self, block: RowBlock, shapes: dict[str, Shape]) -> tuple[RowBlock, Columns | None]:
+        """BLOCK, opened if that's necessary, and its columns if it's texts that SHAPES hold."""
+        is_wanted = bool(shapes) and not self._is_text_only
+        if block.lines is not None and block.open is not None:
+            columns = json_pattern.read(block.lines, block.rows, shapes) if is_wanted else None
+            if columns is not None:
+                return block, columns
+            block = block.open()
+        if block.texts is None or not is_wanted:
+            return block, None
+        return block, json_engine.read(block.texts, shapes, block.tokens)
 
     def _guessed(self, block: RowBlock) -> dict[str, Shape]:
         """The shapes that some of BLOCK's texts suggest."""

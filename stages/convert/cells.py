@@ -33,7 +33,17 @@ def as_text(cell: object) -> str | None:
         return str(cell).upper()
     if isinstance(cell, dt.datetime):
         return cell.date().isoformat() if cell.time() == _MIDNIGHT else cell.isoformat(" ")
+    if isinstance(cell, dt.timedelta):
+        return _hours(cell)
     return str(cell)
+
+
+def _hours(length: dt.timedelta) -> str:
+    """LENGTH as spreadsheets show it, `36:00:00`."""
+    minutes, seconds = divmod(abs(length), dt.timedelta(minutes=1))
+    rest = f".{seconds.microseconds:06}" if seconds.microseconds else ""
+    sign = "-" if length < dt.timedelta(0) else ""
+    return f"{sign}{minutes // 60}:{minutes % 60:02}:{seconds.seconds:02}{rest}"
 
 
 def kind_of(cells: Sequence[Any], known: str) -> str:

@@ -25,6 +25,7 @@ _DIMENSION = re.compile(rb"<(?:\w+:)?dimension ref=\"([A-Z]+)([0-9]+)(?::([A-Z]+
 _FIRST_CELL = re.compile(rb"<c [^>]*?\br=\"([A-Z]+)([0-9]+)\"")
 _LAST_CELL = re.compile(rb"\br=\"([A-Z]+)([0-9]+)\"")
 _BYTES_A_CELL = 400  # of XML, at most; where there are more, the cells don't lie where the sheet says
+_ENCRYPTED = re.compile(rb"<(?:\w+:)?encryption-data\b")
 _REPEATED = re.compile(rb"-repeated=\"([0-9]{4,})\"")
 _REPEATED_ROW = re.compile(rb"<table:table-row\b([^>]*)>(.*?)</table:table-row>", re.DOTALL)
 _REPEATED_CELL = re.compile(rb"<table:table-cell\b([^>]*?)(/?)>")
@@ -78,6 +79,10 @@ class Package:
             return str(error)
         return ""
 
+    def is_encrypted(self) -> bool:
+        """Whether the members of an ODS file are. Raises one of BROKEN."""
+        return _ENCRYPTED.search(self._archive.read("META-INF/manifest.xml")) is not None
+
     def tightened(self) -> bytes:
         """An ODS file without the blanks between its elements, which mean nothing, but which the engine doesn't take."""
         made = io.BytesIO()
@@ -90,15 +95,16 @@ class Package:
         """How many bytes all members have that an engine may hold, as the archive's directory claims."""
         return sum(info.file_size for info in self._archive.infolist() if info.filename.endswith((".xml", ".bin")))
 
-    def area(self, member: str) -> int:
-        """How many cells, empty ones included, lie in the rectangle that holds all filled cells of MEMBER."""
+    def area(self, member: str, most: int) -> int:
+        """How many cells, empty ones included, lie in the rectangle that holds all filled cells of MEMBER. Where it says
+        itself that it's more than MOST, they are looked at: some programs always say the largest."""
         pieces = self._unpacked(member)
         head = next(pieces, b"")
         claimed = _DIMENSION.search(head[:8192])
         if claimed is not None:
             top, bottom = int(claimed[2]), int(claimed[4] or claimed[2])
             area = (bottom - top + 1) * (_number(claimed[3] or claimed[1]) - _number(claimed[1]) + 1)
-            if area * _BYTES_A_CELL > self._archive.getinfo(member).file_size:
+            if area * _BYTES_A_CELL > self._archive.getinfo(member).file_size and area <= most:
                 return area
         return self._measured(member)
 

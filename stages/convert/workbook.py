@@ -1,4 +1,4 @@
-"""Workbooks: XLSX, XLSM, XLSB, XLS and ODS, a table for each region of a sheet."""
+"""Workbooks: XLSX, XLSM, XLSB, XLS, ODS and FODS, a table for each region of a sheet."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ LARGEST = 640 * 1024 * 1024  # bytes of XML that an engine holds as cells within
 MOST_CELLS = 24_000_000  # of a sheet, empty ones between others included
 _LARGEST_BINARY = 160 * 1024 * 1024  # the same of an XLS or XLSB file, which is denser
 _SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".xltx", ".xltm")
+_SPREADSHEET = b"application/vnd.oasis.opendocument.spreadsheet"
+_MANIFEST = '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
+_CELLS = "content.xml"  # of an ODS file
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _STEP = "Save its sheets as CSV, or split it into smaller workbooks."
 
@@ -32,6 +35,8 @@ class Workbook:
         """By its name, or as a zip whose first members are a workbook's. Many programs name text so, or a page."""
         if head.suffix in _SUFFIXES:
             return 0.97 if head.data.startswith((b"PK", _OLE, b"\x09")) else 0.3
+        if _is_flat(head.data):
+            return 0.98
         if head.data.startswith(b"PK\x03\x04") and (b"xl/" in head.data or b"opendocument.spreadsheet" in head.data):
             return 0.97
         return 0.0
@@ -40,6 +45,8 @@ class Workbook:
         """Makes a table of each region of each sheet."""
         _check_size(source.length)
         data = source.read(0, source.length)
+        if _is_flat(head.data):
+            data = _packed(data)
         package = _package(data, head)
         members = _members(package)
         _check_content(package)
@@ -58,6 +65,23 @@ class Workbook:
             raise Refused(reasons.no_records("all of its sheets are empty"))
         if empty:
             bench.notes.append(f"empty sheets: {', '.join(empty)}")
+
+
+def _is_flat(data: bytes) -> bool:
+    """Whether DATA begins an OpenDocument spreadsheet of one XML file."""
+    return (
+        data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml") and b":opendocument:" in data and _SPREADSHEET in data
+    )
+
+
+def _packed(data: bytes) -> bytes:
+    """A flat spreadsheet, which the engine doesn't know, as the archive that it does."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("mimetype", _SPREADSHEET)
+        archive.writestr("META-INF/manifest.xml", _MANIFEST)
+        archive.writestr(_CELLS, data)
+    return made.getvalue()
 
 
 def _grid(book: Any, name: str, package: Package | None, member: str) -> Grid:
@@ -80,8 +104,11 @@ def _check_content(package: Package | None) -> None:
     if package is None:
         return
     flaw = ""
+    with contextlib.suppress(*BROKEN):
+        if package.is_encrypted():
+            raise Refused(reasons.encrypted())
     with contextlib.suppress(*BROKEN):  # then it's another kind of workbook
-        flaw = package.flaw("content.xml")
+        flaw = package.flaw(_CELLS)
     if flaw:
         raise Refused(reasons.corrupt(f"its cells aren't well-formed XML ({flaw})"))
 
@@ -92,7 +119,8 @@ def _check_areas(package: Package | None, members: dict[str, str]) -> None:
     if package is None:
         return
     with contextlib.suppress(*BROKEN):
-        areas = map(package.area, filter(None, members.values())) if members else [package.repeated_area("content.xml")]
+        sheets = filter(None, members.values())
+        areas = (package.area(member, MOST_CELLS) for member in sheets) if members else [package.repeated_area(_CELLS)]
         if any(area > MOST_CELLS for area in areas):
             raise Refused(
                 reasons.too_large("the cells of a sheet lie so far apart that they don't fit into memory", _STEP)

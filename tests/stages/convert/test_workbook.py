@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import re
+import zipfile
 
 import pytest
 
@@ -147,3 +150,44 @@ def test_one_too_large_is_refused_before_it_is_read(bench: Bench, monkeypatch: p
     done = bench.convert({"a.xlsx": workbook({"data": PLAIN})})
     assert done.member.reason is not None
     assert done.member.reason.code == Code.TOO_LARGE
+
+
+def respelled(data: bytes, member: str, old: str, new: str) -> bytes:
+    """The archive DATA with OLD in one of its members become NEW."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(made, "w") as after:
+        for name in before.namelist():
+            text = before.read(name)
+            after.writestr(name, re.sub(old.encode(), new.encode(), text) if name == member else text)
+    return made.getvalue()
+
+
+def test_a_sheet_that_claims_to_be_the_largest(bench: Bench) -> None:
+    data = workbook({"data": PLAIN})
+    large = respelled(data, "xl/worksheets/sheet1.xml", 'dimension ref="[^"]*"', 'dimension ref="A1:XFD1048576"')
+    assert bench.convert({"a.xlsx": large}).rows == [tuple(row) for row in PLAIN[1:]]
+
+
+def test_lengths_of_time_over_a_day(bench: Bench) -> None:
+    data = workbook({"data": [["id", "length"], [1, dt.time(6)], [2, dt.time(1)]]})
+    data = respelled(data, "xl/styles.xml", 'numFmtId="21"', 'numFmtId="46"')
+    data = respelled(data, "xl/worksheets/sheet1.xml", "<v>0.25</v>", "<v>1.5</v>")
+    assert bench.convert({"a.xlsx": data}).rows == [(1, "36:00:00"), (2, "1:00:00")]
+
+
+def test_open_documents_of_one_file_and_encrypted_ones(bench: Bench) -> None:
+    from tests.stages.convert.test_hostile import fuzz
+
+    packed = fuzz._open_document()
+    flat = fuzz._ODS_CONTENT.replace("-content", "").replace(
+        'office:version="1.3"', 'office:version="1.3" office:mimetype="application/vnd.oasis.opendocument.spreadsheet"'
+    )
+    done = bench.convert({"a.ods": packed, "b.fods": flat.encode(), "c": b"\xef\xbb\xbf" + flat.encode()})
+    first, second, third = (done.frame(part) for part in done.results.tables)
+    assert first.rows() == second.rows() == third.rows()
+    assert first.height == 3
+    hidden = respelled(packed, "META-INF/manifest.xml", "/>", "><manifest:encryption-data/></manifest:file-entry>")
+    hidden = respelled(hidden, "content.xml", "(?s).*", "what nobody can read")
+    reason = bench.convert({"a.ods": hidden}).member.reason
+    assert reason is not None
+    assert reason.code == Code.ENCRYPTED

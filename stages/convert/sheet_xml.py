@@ -8,7 +8,7 @@ import posixpath
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from xml.parsers import expat
 
@@ -89,6 +89,18 @@ class Package:
         with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as target:
             for name in ("mimetype", "META-INF/manifest.xml", "content.xml"):
                 target.writestr(name, _BETWEEN.sub(rb"\1", self._archive.read(name)))
+        return made.getvalue()
+
+    def is_binary(self) -> bool:
+        """Whether it is an XLSB file."""
+        return "xl/workbook.bin" in self._archive.namelist()
+
+    def copied(self, change: Callable[[str, bytes], bytes]) -> bytes:
+        """The archive with what CHANGE makes of each member, which it's given with its name. Raises one of BROKEN."""
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as target:
+            for name in self._archive.namelist():
+                target.writestr(name, change(name, self._archive.read(name)))
         return made.getvalue()
 
     def claimed_size(self) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import zipfile
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from stages.convert import reasons
 from stages.convert.family import Bench, Head, Refused
+from stages.convert.sheet_binary import TooFarApart, respelled
 from stages.convert.sheet_fast import read_plain
 from stages.convert.sheet_grid import Grid, read_grid
 from stages.convert.sheet_xml import BROKEN, Package
@@ -23,7 +25,12 @@ _SPREADSHEET = b"application/vnd.oasis.opendocument.spreadsheet"
 _MANIFEST = '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
 _CELLS = "content.xml"  # of an ODS file
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+_STREAMS = ["\0".join((name, "", "")).encode("utf-16-le") for name in ("Workbook", "Book", "WORKBOOK", "BOOK")]
+_GLOBALS = re.compile(rb"\x09\x08[\x08\x10]\0\0[\x05\x06]\x05\0", re.DOTALL)  # the first record of an old workbook
+_FILE_PASS, _WRITE_PROTECT = 0x2F, 0x86  # records that may be the second one
 _STEP = "Save its sheets as CSV, or split it into smaller workbooks."
+_FAR_APART = reasons.too_large("the cells of a sheet lie so far apart that they don't fit into memory", _STEP)
 
 
 class Workbook:
@@ -37,16 +44,28 @@ class Workbook:
             return 0.97 if head.data.startswith((b"PK", _OLE, b"\x09")) else 0.3
         if _is_flat(head.data):
             return 0.98
+        if head.data.startswith(_OLE):
+            return 0.96  # which documents of other kinds are too; `read` makes nothing of them
         if head.data.startswith(b"PK\x03\x04") and (b"xl/" in head.data or b"opendocument.spreadsheet" in head.data):
             return 0.97
         return 0.0
 
     def read(self, source: Source, head: Head, bench: Bench) -> None:
         """Makes a table of each region of each sheet."""
+        try:
+            self._read(source, head, bench)
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # the engine's own, which is no Exception
+                raise
+            raise Refused(reasons.corrupt(f"what reads workbooks gave up on it ({error})")) from error
+
+    def _read(self, source: Source, head: Head, bench: Bench) -> None:
         _check_size(source.length)
         data = source.read(0, source.length)
         if _is_flat(head.data):
             data = _packed(data)
+        if data.startswith(_OLE) and head.suffix not in _SUFFIXES and not _is_old_workbook(data, head):
+            return
         package = _package(data, head)
         members = _members(package)
         _check_content(package)
@@ -65,6 +84,11 @@ class Workbook:
             raise Refused(reasons.no_records("all of its sheets are empty"))
         if empty:
             bench.notes.append(f"empty sheets: {', '.join(empty)}")
+
+
+def _is_old_workbook(data: bytes, head: Head) -> bool:
+    """Whether DATA, a file of Microsoft's container for documents of all kinds, has a workbook, or hides what it has."""
+    return any(name in data for name in (*_STREAMS, *(() if head.suffix else (_ENCRYPTED,))))
 
 
 def _is_flat(data: bytes) -> bool:
@@ -122,9 +146,7 @@ def _check_areas(package: Package | None, members: dict[str, str]) -> None:
         sheets = filter(None, members.values())
         areas = (package.area(member, MOST_CELLS) for member in sheets) if members else [package.repeated_area(_CELLS)]
         if any(area > MOST_CELLS for area in areas):
-            raise Refused(
-                reasons.too_large("the cells of a sheet lie so far apart that they don't fit into memory", _STEP)
-            )
+            raise Refused(_FAR_APART)
 
 
 def _package(data: bytes, head: Head) -> Package | None:
@@ -132,7 +154,7 @@ def _package(data: bytes, head: Head) -> Package | None:
     if data.startswith(_OLE) or (head.suffix == ".xls" and data[:1] == b"\x09"):
         if len(data) > _LARGEST_BINARY:
             _check_size(LARGEST + len(data))
-        if b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0" in data:
+        if _ENCRYPTED in data or _has_password(data):
             raise Refused(reasons.encrypted())
         return None
     if not data.startswith(b"PK"):
@@ -147,17 +169,33 @@ def _package(data: bytes, head: Head) -> Package | None:
     return package
 
 
+def _has_password(data: bytes) -> bool:
+    """Whether the cells of an old workbook are encrypted, even in the weak way that the engine takes for none."""
+    for found in _GLOBALS.finditer(data):
+        at = found.start() + 4 + data[found.start() + 2]
+        if data[at : at + 2] == _WRITE_PROTECT.to_bytes(2, "little"):
+            at += 4
+        if data[at : at + 2] == _FILE_PASS.to_bytes(2, "little"):
+            return True
+    return False
+
+
 def _open(data: bytes, package: Package | None) -> Any:
     """The workbook, for its sheets' names and cells. Raises Refused."""
     import python_calamine
 
+    flaws: tuple[type[Exception], ...] = (python_calamine.CalamineError, *BROKEN)
     try:
+        if package is not None and package.is_binary():
+            data = package.copied(partial(respelled, most=MOST_CELLS))
         return python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
     except python_calamine.PasswordError as error:
         raise Refused(reasons.encrypted()) from error
-    except (python_calamine.CalamineError, OSError, ValueError) as error:
+    except TooFarApart as error:
+        raise Refused(_FAR_APART) from error
+    except flaws as error:
         if package is not None:
-            with contextlib.suppress(python_calamine.CalamineError, *BROKEN):
+            with contextlib.suppress(*flaws):
                 return python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(package.tightened()))
         raise Refused(reasons.corrupt(f"the workbook can't be opened ({error})")) from error
 

@@ -13,10 +13,10 @@ import polars as pl
 from stages.convert import counter
 from stages.convert.account import RejectedRecord
 from stages.convert.encoding import Chunk, Lines
+from stages.convert.other_hands import by_another_hand
 from stages.convert.records import Dialect, Record, read_record, write_record
 
 SLOW_START = 64 * 1024  # bytes read by the exact reader before the fast count is tried again
-_DELIMITERS = (b",", b";", b"\t", b"|")  # that files put together from others may have as well
 _SINCE = 10  # records that are wider than before for a table to be so
 _FOR_GOOD = 0.98  # the share of them from there on
 LONGEST_RECORD = 64 * 1024 * 1024
@@ -198,7 +198,7 @@ class _Edit:
             self._blank += 1
             self._left_out.append(self._start + start)
         elif excess < 0:
-            other = self._by_another_delimiter(content) if not delimiters else None
+            other = self._by_another_hand(content) if delimiters * 2 < self._width - 1 else None
             self._keep(other or content + delimiter * -excess)
         elif content.endswith(delimiter * excess):
             self._keep(content[: len(content) - excess * len(delimiter)])
@@ -219,21 +219,17 @@ class _Edit:
             self._reject(index, start, record.end, "a quote is opened and never closed")
         elif len(fields) > self._width:
             self._reject(index, start, record.end, f"{found} fields where {self._width} belong")
-        elif found == 1 and (other := self._by_another_delimiter(fields[0])):
+        elif found == 1 and (other := self._by_another_hand(fields[0])):
             self._keep(other)
         else:
             self._repaired += found != self._width or not record.is_regular
             fields += [b""] * (self._width - len(fields))
             self._pieces.append(write_record(fields, self._dialect))
 
-    def _by_another_delimiter(self, content: bytes) -> bytes | None:
-        """A record without a delimiter as one of the dialect, where another delimiter parts it just right."""
-        for mark in _DELIMITERS if self._width > 2 else ():
-            if mark != self._dialect.delimiter and content.count(mark) >= self._width - 1:
-                found = read_record(content, 0, Dialect(mark, self._dialect.quote), self._width)
-                if len(found.fields) == self._width and found.is_regular and found.end == len(content):
-                    return write_record(found.fields, self._dialect).removesuffix(b"\n")
-        return None
+    def _by_another_hand(self, content: bytes) -> bytes | None:
+        """A record as one of the dialect, where another delimiter parts it just right or it's in quotes as a whole."""
+        fields = by_another_hand(content, self._dialect, self._width)
+        return write_record(fields, self._dialect).removesuffix(b"\n") if fields else None
 
     def _keep(self, content: bytes) -> None:
         self._repaired += 1

@@ -9,9 +9,11 @@ import re
 
 import msgspec
 
-from stages.convert.dialect_score import COMMON, candidates, score
+from stages.convert.dialect_marks import COMMON, candidates
+from stages.convert.dialect_score import score
 from stages.convert.normal import Normal, Written, normal
-from stages.convert.records import read_record
+from stages.convert.other_hands import parted_header, usual_width
+from stages.convert.records import Dialect, Record, read_record
 
 LINES = 200  # looked at where a file isn't plainly regular
 _QUICK_LINES = 48
@@ -32,28 +34,44 @@ def choose(text: bytes, *, is_whole: bool) -> Choice:
     quick = _quick(text, is_whole)
     if quick is not None:
         return quick
-    line_end = _line_end(text)
-    sample = first_lines(text.replace(line_end, b"\n"), LINES)
-    is_doubled = sample.count(b"\r\r\n") * 2 > sample.count(b"\n")
-    if is_doubled:
-        sample = sample.replace(b"\r\r\n", b"\r\n")
+    lines = _lines(text)
+    sample = first_lines(normal(lines).apply(text), LINES)
     hint = _HINT.match(sample)
     if hint:
-        written = Written(hint[1], line_end=line_end, has_double_returns=is_doubled)
-        return _read(text, written, 1.0, is_whole)
+        return _read(text, msgspec.structs.replace(lines, delimiter=hint[1]), 1.0, is_whole)
     best = max(((score(sample, written), written) for written in candidates(sample)), key=lambda scored: scored[0])
-    written = msgspec.structs.replace(best[1], line_end=line_end, has_double_returns=is_doubled)
-    return _read(text, written, best[0], is_whole)
+    changes = {name: getattr(lines, name) for name in _OF_LINES}
+    return _read(text, msgspec.structs.replace(best[1], **changes), best[0], is_whole)
 
 
 _HINT = re.compile(rb'\A"?sep=(.)"?[,;\t]*\r?\n')  # a spreadsheet's own word for the delimiter
 
 
+_OF_LINES = ("line_end", "has_double_returns", "has_returns_first", "is_indented")
+
+
+def _lines(text: bytes) -> Written:
+    """How TEXT's lines begin and end."""
+    line_end = _line_end(text)
+    feeds = text.count(b"\n") if line_end == b"\n" else 0
+    top = first_lines(text, _QUICK_LINES).splitlines() if line_end == b"\n" else []
+    return Written(
+        b",",
+        line_end=line_end,
+        has_double_returns=text.count(b"\r\r\n") * 2 > feeds,
+        has_returns_first=feeds > 1 and text.count(b"\n\r") >= feeds - 1 and b"\r\n" not in text,
+        is_indented=len(top) > 1 and all(line.startswith(b"  ") for line in top if line),
+    )
+
+
 def _line_end(text: bytes) -> bytes:
-    for mark in (b"\n", b"\r", b"\x1e"):
-        if mark in text:
-            return mark
-    return b"\n"
+    """What ends lines: line feeds, unless all of them stand in quotes and others don't."""
+    bare = _ENCLOSED.sub(b"", text) if b"\n" in text and _ALONE.search(text) else text
+    return next((mark for mark in (b"\n", b"\r", b"\x1e") if mark in bare), b"\n")
+
+
+_ALONE = re.compile(rb"\r(?!\n)|\x1e")
+_ENCLOSED = re.compile(rb'"[^"]*"')
 
 
 def first_lines(text: bytes, count: int) -> bytes:
@@ -113,16 +131,29 @@ def _read(text: bytes, written: Written, confidence: float, is_whole: bool) -> C
     way = normal(written)
     part = first_lines(text, LINES) if written.line_end == b"\n" else text[:65536]
     plain = way.apply(part)
-    is_whole = is_whole and len(part) == len(text)
-    rows: list[list[str]] = []
-    starts = [0]
-    while starts[-1] < len(plain) and len(rows) < LINES:
-        record = read_record(plain, starts[-1], way.dialect, 0)
-        if record.end >= len(plain) and not is_whole and rows:
+    is_cut = len(part) < len(text) or not is_whole
+    records = _records(plain, way.dialect, 0, is_cut=is_cut)
+    width = usual_width([record.fields for record in records])
+    if not all(record.is_regular for record in records):
+        records = _records(plain, way.dialect, width, is_cut=is_cut)
+    rows = [[_text(field, way) for field in record.fields] for record in records]
+    starts = [0, *[record.end for record in records]]
+    named = parted_header(rows, [plain[start:end] for start, end in itertools.pairwise(starts)], way.dialect)
+    return Choice(written, way, named, starts, min(1.0, confidence))
+
+
+def _records(plain: bytes, dialect: Dialect, width: int, *, is_cut: bool) -> list[Record]:
+    """The first records of normal PLAIN, read by the rules or so that WIDTH fields come out; where PLAIN IS_CUT its
+    last one doesn't count."""
+    records: list[Record] = []
+    at = 0
+    while at < len(plain) and len(records) < LINES:
+        record = read_record(plain, at, dialect, width)
+        if record.end >= len(plain) and is_cut and records:
             break
-        rows.append([_text(field, way) for field in record.fields])
-        starts.append(record.end)
-    return Choice(written, way, rows, starts, min(1.0, confidence))
+        records.append(record)
+        at = record.end
+    return records
 
 
 def _text(field: bytes, way: Normal) -> str:

@@ -1,128 +1,30 @@
-"""Candidates for how a delimited file is written, and how well each explains a sample: by how alike its records are,
-how much their values look like values, and how much of the quotes it accounts for."""
+"""How well a way in which a delimited file may be written explains a sample of it: by how alike its records are, how
+much their values look like values, and how much of the quotes it accounts for."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
+from stages.convert.dialect_marks import COMMON, ENCLOSED, IF_STEADY, QUOTES, is_steady, odd_quotes
 from stages.convert.kinds import NULL, TEXT, classify
-from stages.convert.normal import BOX, WRAPPED, StandInTaken, Written, normal
-from stages.convert.records import Dialect
+from stages.convert.normal import StandInTaken, Written, normal
+from stages.convert.records import Dialect, read_record
 
-COMMON = (b",", b";", b"\t", b"|")
-QUOTES = (b'"', b"'", b"`")
 _PRIOR = {b",": 1.0, b";": 1.0, b"\t": 1.0, b"|": 0.97, b" ": 0.6, b":": 0.7, b"=": 0.4, b"&": 0.5, b"%": 0.4}
+_PRIOR |= dict.fromkeys(IF_STEADY, 0.45)
 _OTHER_PRIOR = 0.75
-_LOOK = 30  # lines in which cells are as wide as those above them
+_STEADY_PRIOR = 0.7  # of a rare one that all lines have alike, the first one too
+_UNKNOWN_TO_FIRST = 0.75  # what records count where the first line has one field,
+_OTHER_WIDTH = 0.92  # or more than one, but not as many,
+_RARE_TO_FIRST = 0.5  # or the delimiter is a rare one, or the records might be one column's values
+_LOOK = 40  # lines that are looked at one by one
 _DISCOUNT = 0.8  # how much less a line above the table counts
 _SINGLE = 0.25  # what one column counts, where many count (width - 1) / width
-_ONLY_REPEATED = frozenset(b"@")  # too common by itself
-_BESIDE = frozenset(bytes((code,)) for code in b"|~#*^&<>=!+:%$;,\t@-")  # what delimiters of several bytes are made of
-_NO_DELIMITERS = frozenset(b"\r\n\"'`._-/\\@()[]{}")
-
-
-def candidates(sample: bytes) -> Iterator[Written]:
-    """Every way in which SAMPLE, whose lines end in line feeds, may be written."""
-    lines = [line for line in sample.split(b"\n") if line.strip()]
-    yield from _in_quotes([line.rstrip(b"\r") for line in lines])
-    present = [quote for quote in QUOTES if quote in sample]
-    bars = sum(b"|" in line for line in lines)
-    is_boxed = bars * 2 > len(lines) and sum(map(bool, map(BOX.match, lines))) in (1, 2, 3)
-    for delimiter in (b"|",) if is_boxed else _delimiters(sample, lines):
-        is_padded = delimiter != b" " and _is_padded(sample, delimiter)
-        is_collapsed = delimiter == b" " and b"  " in sample
-        for quote in (None, *present) if present else (b'"',):
-            is_escaped = any(b"\\" + mark in sample for mark in (quote, delimiter) if mark)
-            escapes = (None, b"\\") if is_escaped else (None,)
-            for escape in escapes:
-                yield Written(
-                    delimiter,
-                    quote,
-                    escape,
-                    is_padded=is_padded or is_boxed,
-                    is_collapsed=is_collapsed,
-                    is_boxed=is_boxed,
-                )
-
-
-def _is_padded(sample: bytes, delimiter: bytes) -> bool:
-    """Whether blanks stand before most delimiters, or after them, or wherever delimiters aren't below each other."""
-    sample = _ENCLOSED.sub(b'""', sample)
-    most = sample.count(delimiter)
-    if sample.count(delimiter + b" ") * 2 > most or sample.count(b" " + delimiter) * 2 > most:
-        return True
-    if b" " + delimiter not in sample:
-        return False
-    lines = [line.decode("utf-8", "replace") for line in sample.split(b"\n")[:_LOOK] if line.strip()]
-    mark = delimiter.decode()
-    places = {tuple(index for index in range(len(line)) if line.startswith(mark, index)) for line in lines}
-    return len(lines) > 2 and len(places) == 1
-
-
-def _in_quotes(lines: Sequence[bytes]) -> Iterator[Written]:
-    """Each line in quotes, with two delimiters or more in each, or one without a blank, all alike: one column of text
-    hardly looks so."""
-    if len(lines) < 3 or not all(map(WRAPPED.fullmatch, lines)):
-        return
-    for mark in COMMON:
-        counts = {line.count(mark) for line in lines}
-        least = 2 if any(mark + b" " in line for line in lines) else 1
-        if len(counts) == 1 and min(counts) >= least:
-            yield Written(mark, b'"', is_wrapped=True)
-
-
-def _delimiters(sample: bytes, lines: Sequence[bytes]) -> list[bytes]:
-    """What may part fields: bytes that stand in many lines, with what always stands beside them."""
-    present = Counter(byte for line in lines for byte in set(line))
-    found = [b","]
-    for byte, count in present.items():
-        mark = bytes((byte,))
-        is_word = mark.isalnum() or byte >= 0x80 or byte in _NO_DELIMITERS
-        if not is_word and (mark in COMMON or count * 2 >= len(lines)):
-            found += _extended(mark, sample, lines)
-        elif byte in _ONLY_REPEATED and count * 2 >= len(lines) and _repeats(mark, sample) > 1:
-            found.append(mark * _repeats(mark, sample))
-    return list(dict.fromkeys(found))
-
-
-def _extended(mark: bytes, sample: bytes, lines: Sequence[bytes]) -> list[bytes]:
-    """MARK, or what it's always part of, such as `||` and `<|>`; both where it's only mostly part of it."""
-    times = _repeats(mark, sample) if mark != b" " else 1
-    if times > 1:
-        return [mark * times]
-    if mark != b" " and sum(mark * 2 in line for line in lines) * 5 >= len(lines) * 4:
-        return [mark, mark * 2]
-    return _surrounded(mark, sample)
-
-
-def _repeats(mark: bytes, sample: bytes) -> int:
-    """How often MARK stands in a row wherever it stands, where cells may be empty."""
-    return math.gcd(*map(len, re.findall(b"(?:" + re.escape(mark) + b")+", sample)))
-
-
-def _surrounded(mark: bytes, sample: bytes) -> list[bytes]:
-    """MARK with the marks that stand before and after it; and by itself where that isn't always so."""
-    whole = mark
-    for _turn in range(3):
-        places = [found.start() for found in re.finditer(re.escape(whole), sample)]
-        sides = [Counter(sample[i : i + 1] for i in (place + step for place in places) if i >= 0).most_common(1)
-                 for step in (-1, len(whole))]  # fmt: skip
-        before, after = (
-            side[0][0] if side and side[0][0] in _BESIDE and side[0][1] * 5 >= len(places) * 4 else b""
-            for side in sides
-        )
-        if not (before or after) or whole in (before, after):
-            break
-        whole = before + whole + after
-    if whole == mark:
-        return [mark]
-    return [whole] if sample.count(whole) == sample.count(mark) else [whole, mark]
 
 
 def _rows(sample: bytes, dialect: Dialect) -> list[list[str]]:
@@ -139,6 +41,22 @@ def _rows(sample: bytes, dialect: Dialect) -> list[list[str]]:
         rows.extend(reader)
     except csv.Error:  # a field of more than 128 KiB, a lone carriage return: what came before will do
         pass
+    if dialect.quote and sample.count(dialect.quote) % 2:
+        return _rows_of_open(sample, dialect)
+    return rows
+
+
+def _rows_of_open(sample: bytes, dialect: Dialect) -> list[list[str]]:
+    """The records where a quote is left open: by the exact reader, told the width that most lines have."""
+    lines = [line for line in sample.split(b"\n") if line.strip()]
+    widths = Counter(len(read_record(line, 0, dialect, 0).fields) for line in lines)
+    width = max(widths.items(), key=lambda pair: (pair[1], pair[0]))[0] if widths else 0
+    rows: list[list[str]] = []
+    at = 0
+    while at < len(sample):
+        record = read_record(sample, at, dialect, width)
+        rows.append([field.decode("utf-8", "replace") for field in record.fields])
+        at = record.end
     return rows
 
 
@@ -158,14 +76,50 @@ def score(sample: bytes, written: Written) -> float:
     alike = float((count / (len(rows) - _DISCOUNT * min(above, len(body) / 3))) ** 1.5) * max(
         _SINGLE, (width - 1) / width
     )
-    if width > 1 and len(rows[0]) == 1:
-        alike *= 0.75  # the first line knows nothing of it
+    if width > 1 and len(rows[0]) != width:
+        alike *= _start(sample, written, rows, width)
     return float(alike * _typed_share(body) * _prior(sample, written, width) * (0.4 + 0.6 * _quoting(sample, written)))
+
+
+def _start(sample: bytes, written: Written, rows: Sequence[Sequence[str]], width: int) -> float:
+    """How much a first line of another width than most speaks for ROWS."""
+    if len(rows[0]) > 1 or _is_header_alone(sample, width):
+        return _OTHER_WIDTH
+    is_rare = written.delimiter not in COMMON
+    return _RARE_TO_FIRST if is_rare or (width == 2 and _is_one_column(sample, written)) else _UNKNOWN_TO_FIRST
+
+
+def _is_header_alone(sample: bytes, width: int) -> bool:
+    """Whether the first line, and not the next, has as many of another delimiter as WIDTH needs."""
+    first, second, *_rest = [*sample.lstrip().split(b"\n", 2), b"", b""]
+    return any(first.count(mark) == width - 1 != second.count(mark) for mark in COMMON) and width > 2
+
+
+def _is_one_column(sample: bytes, written: Written) -> bool:
+    """Whether SAMPLE's lines may as well be values: sentences, names with a comma, numbers with one."""
+    bare = ENCLOSED.sub(b"", sample)
+    if bare.count(written.delimiter) == bare.count(written.delimiter + b" "):
+        return True
+    return _is_of_values(sample)
+
+
+def _is_of_values(sample: bytes) -> bool:
+    """Whether SAMPLE's lines, the first aside, are dates, numbers and the like as they stand."""
+    lines = [line.strip() for line in sample.decode("utf-8", "replace").split("\n")[1:_LOOK] if line.strip()]
+    return sum(classify(line) not in (TEXT, NULL) for line in lines) * 5 >= len(lines) * 4
 
 
 def _prior(sample: bytes, written: Written, width: int) -> float:
     """How likely WRITTEN is before its records are looked at."""
     prior = _PRIOR.get(written.delimiter, _OTHER_PRIOR if len(written.delimiter) == 1 else 1.0)
+    if (
+        prior < _STEADY_PRIOR
+        and written.delimiter in (b"%", b"&")
+        and is_steady(written.delimiter, ENCLOSED.sub(b'""', sample).split(b"\n")[:_LOOK], 2)
+    ):
+        prior = _STEADY_PRIOR
+    if width > 1 and written.delimiter in IF_STEADY and _is_of_values(sample):
+        prior *= 0.3
     if width > 1 and written.delimiter in (b":", b" ") and _is_within_times(sample, written.delimiter):
         prior *= 0.3
     return prior * (1.0 if written.quote == b'"' else 0.98) * (0.9 if written.is_collapsed else 1.0)
@@ -180,7 +134,6 @@ def _is_within_times(sample: bytes, delimiter: bytes) -> bool:
     return len(_MOMENT.findall(bare)) * 2 > bare.count(b" ")
 
 
-_ENCLOSED = re.compile(rb'"[^"]*"')
 _QUOTED = re.compile(rb'"[^"\n]*"')
 _CLOCK = re.compile(rb"(?<!\d)(?:[01]\d|2[0-3])(:)[0-5]\d(?:(:)[0-5]\d)?(?!\d)")
 _MOMENT = re.compile(rb"\d\d \d\d:\d\d")
@@ -191,13 +144,17 @@ def _quoting(sample: bytes, written: Written) -> float:
     no such fields."""
     if written.quote is not None:
         return _wrapped_share(sample, written.delimiter, written.quote, written.escape)
-    return 1 - max(_wrapped_share(sample, written.delimiter, quote, None) for quote in QUOTES if quote in sample)
+    quotes = [*(quote for quote in QUOTES if quote in sample), *odd_quotes(sample, written.delimiter)]
+    return 1 - max((_wrapped_share(sample, written.delimiter, quote, None) for quote in quotes), default=0.0)
 
 
 @lru_cache(maxsize=64)
 def _wrapped(delimiter: bytes, quote: bytes, escape: bytes | None) -> re.Pattern[bytes]:
-    """A field in quotes; only double quotes enclose line ends."""
-    mark, inner = re.escape(quote), rb"[^" + quote + rb"]" if quote == b'"' else rb"[^\n" + quote + rb"]"
+    """A field in quotes; apostrophes enclose no line ends."""
+    mark, inner = (
+        re.escape(quote),
+        rb"[^\n" + quote + rb"]" if quote in (b"'", b"`") else rb"[^" + re.escape(quote) + rb"]",
+    )
     if escape:
         inner = re.escape(escape) + rb".|" + inner
     edge = re.escape(delimiter)

@@ -134,6 +134,8 @@ def _is_plain(plan: Plan, group: Group, bench: Bench) -> bool:
         and not plan.normal.is_collapsed
         and not plan.normal.is_boxed
         and not plan.normal.is_wrapped
+        and not plan.normal.has_returns_first
+        and not plan.normal.is_indented
         and 1 < plan.header.width <= bench.limits.max_columns
     )
 

@@ -228,7 +228,7 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
     taken: set[str] = set()
     result = []
     for number, name in enumerate(names, 1):
-        base = " ".join(name.replace("\0", "").split()) or f"column_{number}"
+        base = " ".join(name.replace("\0", "").replace("\ufeff", "").split()) or f"column_{number}"
         candidate, copy = base, 2
         while candidate.lower() in taken:
             candidate, copy = f"{base}_{copy}", copy + 1

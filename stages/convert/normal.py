@@ -42,6 +42,8 @@ class Written(msgspec.Struct, frozen=True):
     has_double_returns: bool = (
         False  # lines end in two carriage returns and a line feed, as when text mode is applied twice
     )
+    has_returns_first: bool = False  # lines end in a line feed and a carriage return
+    is_indented: bool = False  # all lines begin with the same blanks
 
 
 class Normal(msgspec.Struct, frozen=True):
@@ -55,18 +57,24 @@ class Normal(msgspec.Struct, frozen=True):
     is_collapsed: bool = False
     is_boxed: bool = False
     is_wrapped: bool = False
+    has_returns_first: bool = False
+    is_indented: bool = False
 
     def apply(self, text: bytes) -> bytes:
         """TEXT as the engine's dialect has it. Raises StandInTaken."""
         for mark in self.stand_ins:
             if mark in text:
                 raise StandInTaken(mark)
+        if self.has_returns_first:
+            text = text.replace(b"\n\r", b"\n").removeprefix(b"\r")
         for old, new in self.steps:
             text = text.replace(old, new)
+        if self.is_indented:
+            text = _INDENT.sub(b"", text)
         if self.is_collapsed:
             text = _MANY.sub(b" ", _EDGES.sub(b"", text))
         if self.is_wrapped:
-            text = WRAPPED.sub(_unwrapped, text)
+            text = WRAPPED.sub(unwrapped, text)
         if self.is_boxed:
             text = _BARS.sub(b"", BOX.sub(b"", text))
         return text
@@ -77,6 +85,7 @@ BOX = re.compile(rb"^[ ]*(?=[-+|:= ]*-{3})[-+|:= ]+(?=\r?$)", re.MULTILINE)
 _BARS = re.compile(rb"^\|[ ]?|[ ]?\|(?=\r?$)", re.MULTILINE)
 WRAPPED = re.compile(rb'^"((?:[^"\r\n]|"")*)"(?=\r?$)', re.MULTILINE)
 _EDGES = re.compile(rb"^ +| +(?=\r?$)", re.MULTILINE)
+_INDENT = re.compile(rb"^ +", re.MULTILINE)
 _MANY = re.compile(rb" {2,}")
 
 
@@ -86,7 +95,8 @@ def normal(written: Written, taken: frozenset[bytes] = frozenset()) -> Normal:
     steps: list[tuple[bytes, bytes]] = []
     swaps: list[tuple[bytes, bytes]] = []  # a stand-in, and what it stands for in a value
     if written.line_end != b"\n":
-        steps.append((written.line_end, b"\n"))
+        swaps.append((next(free), b"\n"))  # a line feed is within a field, then
+        steps += [(b"\n", swaps[-1][0]), (written.line_end, b"\n")]
     if written.has_double_returns:
         steps.append((b"\r\r\n", b"\r\n"))
     if written.escape:
@@ -107,10 +117,13 @@ def normal(written: Written, taken: frozenset[bytes] = frozenset()) -> Normal:
         written.is_collapsed,
         written.is_boxed,
         written.is_wrapped,
+        written.has_returns_first,
+        written.is_indented,
     )
 
 
-def _unwrapped(line: re.Match[bytes]) -> bytes:
+def unwrapped(line: re.Match[bytes]) -> bytes:
+    """What a LINE in quotes has in them."""
     return line[1].replace(b'""', b'"')
 
 

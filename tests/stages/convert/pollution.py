@@ -20,12 +20,16 @@ class Table(NamedTuple):
 
 
 class Polluted(NamedTuple):
-    """A file, how it was spoilt, and what should be read: a header (None: there is none) and records."""
+    """A file, how it was spoilt, and what should be read: a header (None: there is none) and records.
+
+    `also`: other readings that a careful person could defend.
+    """
 
     way: str
     data: bytes
     header: list[str] | None
     rows: Rows
+    also: tuple[tuple[list[str] | None, Rows], ...] = ()
 
 
 class Style(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stages.convert.header import unique_names
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.pollution import Polluted
 
@@ -42,19 +43,23 @@ def _read(bench: Bench, file: Polluted) -> Read:
 
 
 def score(wanted: Polluted, found: Read) -> float:
-    """0 to 10."""
-    if not found.is_table:
-        return 0.0
-    width = max((len(row) for row in wanted.rows), default=0)
-    header = _three(_names(wanted.header), _names(found.header))
-    records = _three(map(tuple, _even(wanted.rows, width)), map(tuple, _even(found.rows, width)))
-    cells = _three(_cells(wanted.rows), _cells(found.rows))
+    """0 to 10, by the reading of WANTED that FOUND comes nearest to."""
+    readings = [(wanted.header, wanted.rows), *wanted.also]
+    return max(_score(header, rows, found) for header, rows in readings) if found.is_table else 0.0
+
+
+def _score(names: list[str] | None, rows: list[list[str]], found: Read) -> float:
+    width = max((len(row) for row in rows), default=0)
+    header = _three(_names(names), _names(found.header))
+    records = _three(map(tuple, _even(rows, width)), map(tuple, _even(found.rows, width)))
+    cells = _three(_cells(rows), _cells(found.rows))
     return 1 + header + records + cells
 
 
 def _names(header: list[str] | None) -> Iterable[str]:
-    """The names that say something: an unnamed column gets one of ours."""
-    return [name for name in header or ["(none)"] if name and not name.startswith("column_")]
+    """The names that say something, as they're told apart: an unnamed column gets one of ours."""
+    names = unique_names(header) if header is not None else ["(none)"]
+    return [name for name in names if not name.startswith("column_")]
 
 
 def _even(rows: list[list[str]], width: int) -> Iterable[list[str]]:

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from stages.convert.byte_rows import Bytes, Rows, Words
 from stages.convert.kinds import Kind
 
 LEAST = 1_000  # rows from which on it's worth it
 _DAY, _CLOCK, _SECONDS = "%Y-%m-%d", "%H:%M:%S", 19  # bytes up to the seconds, those included
 _DATE_WIDTH, _MOST_FRACTION = 10, 6
 
-Words = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
 
@@ -29,19 +29,33 @@ def read(column: pl.Series, kind: Kind) -> pl.Series | None:
     times that there are."""
     texts = column.drop_nulls() if column.null_count() else column
     width = len(texts[0].encode()) if len(texts) else 0
-    if kind.null or not _is_iso(kind, width):
+    if not is_iso(kind, width):
         return None
     parts = texts.cast(pl.Binary).bin.reinterpret(dtype=pl.Array(pl.UInt8, width), endianness="little")
     if parts.null_count():
         return None
-    table = parts.explode().to_numpy()
-    moments = _days(table, width) if kind.name == "date" else _micros(table, width, kind)
-    if moments is None:
-        return None
-    return _spread(pl.Series(column.name, moments), column).cast(_dtype(kind))
+    moments = read_rows(Rows(parts.explode().to_numpy(), width), width, kind)
+    return None if moments is None else spread(moments, column.is_not_null()).alias(column.name)
 
 
-def _is_iso(kind: Kind, width: int) -> bool:
+def read_rows(rows: Rows, width: int, kind: Kind) -> pl.Series | None:
+    """The same of texts of WIDTH bytes, which stand in ROWS; their KIND is ISO's."""
+    moments = _days(rows) if kind.name == "date" else _micros(rows, width, kind)
+    return None if moments is None else pl.Series(moments).cast(_dtype(kind))
+
+
+def spread(moments: pl.Series, is_there: pl.Series) -> pl.Series:
+    """MOMENTS at the places where IS_THERE is set, nulls at the others."""
+    if len(moments) == len(is_there):
+        return moments
+    nothing = pl.repeat(None, len(is_there), dtype=moments.dtype, eager=True)
+    return nothing.scatter(is_there.arg_true(), moments)
+
+
+def is_iso(kind: Kind, width: int) -> bool:
+    """Whether texts of WIDTH bytes may be KIND as ISO writes it, and are nothing else."""
+    if kind.null:
+        return False
     if kind.name == "date":
         return kind.form == _DAY and width == _DATE_WIDTH
     day, gap, clock = kind.form[: len(_DAY)], kind.form[len(_DAY) : len(_DAY) + 1], kind.form[len(_DAY) + 1 :]
@@ -60,19 +74,10 @@ def _dtype(kind: Kind) -> Any:
     return pl.Datetime("us", "UTC" if kind.name == "timestamptz" else None)
 
 
-def _spread(moments: pl.Series, column: pl.Series) -> pl.Series:
-    """MOMENTS where COLUMN has texts, null where it has none."""
-    if len(moments) == len(column):
-        return moments
-    is_there = column.is_not_null()
-    nothing = pl.repeat(None, len(column), dtype=moments.dtype, eager=True).alias(column.name)
-    return nothing.scatter(is_there.arg_true(), moments)
-
-
-def _days(table: npt.NDArray[np.uint8], width: int) -> Numbers | None:
-    """The days since 1970 that texts of WIDTH bytes begin with."""
-    date = _digits(_word(table, width, 0), "9999-99-")
-    tens, ones = (table[at::width] - np.uint8(0x30) for at in (8, 9))
+def _days(rows: Rows) -> Numbers | None:
+    """The days since 1970 that ROWS begin with."""
+    date = _digits(rows.word(0), "9999-99-")
+    tens, ones = (rows.byte(at) - np.uint8(0x30) for at in (8, 9))
     if date is None or (tens > 9).any() or (ones > 9).any():
         return None
     pairs = date * np.uint64(10) + (date >> np.uint64(8))  # each digit with the next one as a number of two
@@ -86,12 +91,11 @@ def _days(table: npt.NDArray[np.uint8], width: int) -> Numbers | None:
     return days if (days < first[months + 1]).all() else None
 
 
-def _micros(table: npt.NDArray[np.uint8], width: int, kind: Kind) -> Numbers | None:
-    """The microseconds since 1970 that texts of WIDTH bytes say."""
-    gap = kind.form[len(_DAY)]
-    clock = _digits(_word(table, width, _SECONDS - 8), "99:99:99")
-    days = _days(table, width)
-    if clock is None or days is None or not _are(table[_DATE_WIDTH::width], gap):
+def _micros(rows: Rows, width: int, kind: Kind) -> Numbers | None:
+    """The microseconds since 1970 that texts of WIDTH bytes in ROWS say."""
+    clock = _digits(rows.word(_SECONDS - 8), "99:99:99")
+    days = _days(rows)
+    if clock is None or days is None or not _are(rows.byte(_DATE_WIDTH), kind.form[len(_DAY)]):
         return None
     pairs = clock * np.uint64(10) + (clock >> np.uint64(8))
     hours, minutes, seconds = (_pair(pairs, at) for at in (0, 3, 6))
@@ -99,28 +103,22 @@ def _micros(table: npt.NDArray[np.uint8], width: int, kind: Kind) -> Numbers | N
         return None
     micros: Numbers = (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1_000_000
     is_zoned = kind.form.endswith("Z")
-    if is_zoned and not _are(table[width - 1 :: width], "Z"):
+    if is_zoned and not _are(rows.byte(width - 1), "Z"):
         return None
     places = width - _SECONDS - 1 - is_zoned
     if places > 0:
-        if not _are(table[_SECONDS::width], "."):
+        if not _are(rows.byte(_SECONDS), "."):
             return None
         for place in range(places):
-            digits = table[_SECONDS + 1 + place :: width] - np.uint8(0x30)
+            digits = rows.byte(_SECONDS + 1 + place) - np.uint8(0x30)
             if (digits > 9).any():
                 return None
             micros += digits * np.int64(10 ** (_MOST_FRACTION - 1 - place))
     return micros
 
 
-def _are(marks: npt.NDArray[np.uint8], mark: str) -> bool:
+def _are(marks: Bytes, mark: str) -> bool:
     return bool((marks == np.uint8(ord(mark))).all())
-
-
-def _word(table: npt.NDArray[np.uint8], width: int, at: int) -> Words:
-    """The eight bytes from AT on of each text, the first of them the lowest."""
-    view: Words = np.ndarray((len(table) // width,), "<u8", table, at, (width,))
-    return view.copy()
 
 
 def _digits(words: Words, form: str) -> Words | None:

@@ -1,11 +1,11 @@
 """Feeds convert's sniffer, counter and readers with mutated files: whatever comes, each record is a row or a reject.
 
-    python scripts/fuzz/convert.py {all,sniffer,counter,lines,csv,json,ndjson,xlsx,ods,parquet,arrow,orc,avro,sqlite,
-                                    xml,html,mbox,log} [--seconds 60] [--seed 1] [--keep DIR]
+    python scripts/fuzz/convert.py {all,sniffer,counter,lines,csv,json,ndjson,xlsx,xlsb,xls,ods,parquet,arrow,stream,
+                                    orc,avro,sqlite,xml,html,mbox,log} [--seconds 60] [--seed 1] [--keep DIR]
 
-Each kind runs in a process of its own, so that a crash of an engine, or a file that takes longer than 30 s, is seen,
-kept in DIR with its traceback, and doesn't end the run. Prints how many inputs each kind had, and how many of them were
-converted, kept and rejected.
+Each kind runs in a process of its own, so that a crash of an engine, or a file that takes longer than 10 s or more than
+1 GiB of memory, is seen, kept in DIR with its traceback, and doesn't end the run. Prints how many inputs each kind had,
+and how many of them were converted, kept and rejected.
 """
 
 # ruff: noqa: PLC0415 - a child imports only what its kind needs
@@ -16,6 +16,7 @@ import io
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,82 +29,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-HANG_S = 30
+
+from scripts.fuzz.seeds import seeds  # noqa: E402 - the root has to be known first
+
+HANG_S = 10
+MEMORY = 1024 * 1024  # KiB that a process may have held
 TOKENS = [
     b"\0", b"\n", b"\r\n", b"\r", b'"', b"'", b",", b";", b"\t", b"|", b"\\", b"{", b"}", b"[", b"]", b":", b"<", b">",
     b"&", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\x80", b"NaN", b"1e999", b"-", b"null", b"0x", b"9" * 40, b"</", b"#",
     b"\x1f", b'""', b"\xd8\x00", b"=", b"<!DOCTYPE x>", b"]]>", b"\\u0000", b"\\ud800", b"2024-02-30", b"From ",
 ]  # fmt: skip
-
-
-def seeds(kind: str) -> list[bytes]:
-    """Valid files of KIND."""
-    import polars as pl
-
-    frame = pl.DataFrame({"id": [1, 2, 3], "name": ["a", "Größe", 'q"x,\n'], "half": [0.5, None, 1.5]})
-    out = io.BytesIO()
-    if kind in ("sniffer", "counter", "csv"):
-        text = frame.write_csv().encode()
-        return [
-            text,
-            text.replace(b",", b";"),
-            text.decode().encode("utf-16"),
-            b"a\n1\n2\n",
-            text.replace(b"\n", b"\r\n"),
-        ]
-    if kind in ("ndjson", "lines"):
-        return [frame.write_ndjson().encode(), b'{"a":{"b":[1,2,{}]},"c":[]}\n{"a":null,"c":["x"]}\n']
-    if kind == "json":
-        return [frame.write_json().encode(), b'{"rows":[{"a":1},{"a":"2"}],"n":{"x":1e5}}', b'// c\n{"a":[1,2,],}']
-    if kind == "parquet":
-        frame.write_parquet(out)
-    elif kind == "arrow":
-        frame.write_ipc(out)
-    elif kind == "avro":
-        frame.write_avro(out)
-    elif kind == "orc":
-        from pyarrow import orc
-
-        orc.write_table(frame.to_arrow(), out)
-    else:
-        return _SEEDS[kind]() if kind in _SEEDS else [_MARKUP[kind]]
-    return [out.getvalue()]
-
-
-_MARKUP = {
-    "xml": b'<?xml version="1.0"?><rows><row id="1"><name>a</name></row><row id="2"><name>b &amp; c</name></row></rows>',
-    "html": b"<html><table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>x</td></tr></table></html>",
-    "mbox": b"From a@b Mon Jan  1 00:00:00 2024\nFrom: a@b\nSubject: x\n\nbody\n\nFrom c@d Mon Jan  1 00:00:00 2024\nSubject: y\n\nz\n",
-    "log": b"2024-01-01 10:00:00 INFO start\n2024-01-01 10:00:01 ERROR stop\n127.0.0.1 - - [x] y\n" * 3,
-}
-
-
-_ODS_MIME = "application/vnd.oasis.opendocument.spreadsheet"
-_ODS_CONTENT = """<?xml version="1.0" encoding="UTF-8"?><office:document-content
- xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0"
- xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0" office:version="1.3"><office:body><office:spreadsheet>
-<table:table table:name="one"><table:table-column table:number-columns-repeated="4"/>
-<table:table-row><table:table-cell office:value-type="string"><text:p>id</text:p></table:table-cell><table:table-cell
- office:value-type="string"><text:p>day</text:p></table:table-cell><table:table-cell table:number-columns-spanned="2"
- office:value-type="string"><text:p>name</text:p></table:table-cell><table:covered-table-cell/></table:table-row>
-<table:table-row table:number-rows-repeated="3"><table:table-cell office:value-type="float" office:value="1.5"><text:p>1.5</text:p>
-</table:table-cell><table:table-cell office:value-type="date" office:date-value="2024-02-29T01:02:03"/><table:table-cell
- office:value-type="boolean" office:boolean-value="true"/><table:table-cell office:value-type="time" office:time-value="PT1H2M3S"/>
-</table:table-row><table:table-row table:number-rows-repeated="1048570"><table:table-cell table:number-columns-repeated="1024"/>
-</table:table-row></table:table></office:spreadsheet></office:body></office:document-content>"""
-
-
-def _open_document() -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("mimetype", _ODS_MIME, zipfile.ZIP_STORED)
-        archive.writestr(
-            "META-INF/manifest.xml",
-            '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"><manifest:file-entry'
-            f' manifest:full-path="/" manifest:media-type="{_ODS_MIME}"/></manifest:manifest>',
-        )
-        archive.writestr("content.xml", _ODS_CONTENT)
-    return made.getvalue()
 
 
 def mutated_within(chance: random.Random, data: bytes, others: list[bytes]) -> bytes:
@@ -116,32 +51,6 @@ def mutated_within(chance: random.Random, data: bytes, others: list[bytes]) -> b
             member = before.read(name)
             after.writestr(name, mutated(chance, member, [member, *others]) if name == spoilt else member)
     return made.getvalue()
-
-
-def _database() -> bytes:
-    import sqlite3
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "x"
-        base = sqlite3.connect(path)
-        base.executescript("create table t(a, b text); insert into t values (1,'x'),(2.5,null),(x'00ff','y')")
-        base.commit()
-        base.close()
-        return path.read_bytes()
-
-
-def _workbook() -> bytes:
-    from tests.stages.convert.workbooks import workbook
-
-    rows = [["id", "name", "half"], [1, "a", 0.5], [2, "Größe", None], ["x", None, True]]
-    return workbook({"one": rows, "two": [["a", "b"], [1, "y"]]})
-
-
-_SEEDS: dict[str, Callable[[], list[bytes]]] = {
-    "ods": lambda: [_open_document()],
-    "xlsx": lambda: [_workbook()],
-    "sqlite": lambda: [_database()],
-}
 
 
 def mutated(chance: random.Random, data: bytes, others: list[bytes]) -> bytes:
@@ -228,7 +137,7 @@ def try_stage(kind: str, home: Path) -> Callable[[bytes], str]:
     """What converts a file of KIND below HOME."""
     from tests.stages.convert.conftest import Bench
 
-    suffix = {"mbox": ".mbox", "log": ".log", "arrow": ".feather"}.get(kind, f".{kind}")
+    suffix = {"mbox": ".mbox", "log": ".log", "arrow": ".feather", "stream": ".arrows"}.get(kind, f".{kind}")
     bench = Bench(home)
 
     def run(data: bytes) -> str:
@@ -248,8 +157,11 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-KINDS = ["sniffer", "counter", "lines", "csv", "json", "ndjson", "xlsx", "ods", "parquet", "arrow", "orc", "avro",
-         "sqlite", "xml", "html", "mbox", "log"]  # fmt: skip
+KINDS = ["sniffer", "counter", "lines", "csv", "json", "ndjson", "xlsx", "xlsb", "xls", "ods", "parquet", "arrow", "stream", "orc",
+         "avro", "sqlite", "xml", "html", "mbox", "log"]  # fmt: skip
+
+
+PACKED = ("xlsx", "xlsb", "ods")  # kinds that are zip archives
 
 
 def child(kind: str, seconds: float, seed: int, now: Path) -> None:
@@ -263,12 +175,13 @@ def child(kind: str, seconds: float, seed: int, now: Path) -> None:
     slowest = 0.0
     while time.monotonic() < end:
         base = chance.choice(bases)
-        is_within = kind in ("xlsx", "ods") and chance.random() < 0.8
+        is_within = kind in PACKED and chance.random() < 0.8
         data = mutated_within(chance, base, []) if is_within else mutated(chance, base, bases)
         now.write_bytes(data)
         start = time.monotonic()
         try:
             counts[run(data)] += 1
+            assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < MEMORY, "more than 1 GiB of memory"
         except Exception:  # noqa: BLE001 - it is what is looked for
             traceback.print_exc()
             print(json.dumps({**counts, "slowest": slowest}), flush=True)
@@ -286,17 +199,22 @@ def fuzz(kind: str, seconds: float, seed: int, keep: Path) -> None:
         now = Path(folder) / "now"
         while (left := end - time.monotonic()) > 0:
             argv = [sys.executable, __file__, "--child", kind, str(left), str(seed), str(now)]
-            process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            now.unlink(missing_ok=True)
+            said_on = Path(folder) / "stderr"  # a pipe would be full of an engine's panics, and the child wait for room
+            with said_on.open("wb") as err_file:
+                process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=err_file)
             while process.poll() is None:
                 time.sleep(0.2)
                 if now.exists() and time.time() - now.stat().st_mtime > HANG_S:
                     process.kill()
-            out, err = process.communicate()
+            out, _ = process.communicate()
             if process.returncode:
                 failures += 1
                 keep.mkdir(parents=True, exist_ok=True)
                 (keep / f"{kind}-{seed}").write_bytes(now.read_bytes())
-                (keep / f"{kind}-{seed}.txt").write_bytes(err or f"ended by {process.returncode}".encode())
+                (keep / f"{kind}-{seed}.txt").write_bytes(
+                    said_on.read_bytes()[-20_000:] + f"ended by {process.returncode}".encode()
+                )
             said = json.loads(out.splitlines()[-1]) if out.strip() else {}
             slowest = max(slowest, said.pop("slowest", 0.0))
             total.update(said)

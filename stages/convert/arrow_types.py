@@ -146,6 +146,9 @@ _EXTENSIONS: dict[str, Callable[[Any], Any]] = {
 }
 _SCALARS: tuple[tuple[Callable[[Any, Any], bool], Callable[[Any, Any], Any]], ...] = (
     (lambda types, kind: types.is_null(kind), lambda pa, kind: pa.string()),
+    # What lies where a view is null may be anything, and the engine follows it.
+    (lambda types, kind: types.is_string_view(kind), lambda pa, kind: pa.large_string()),
+    (lambda types, kind: types.is_binary_view(kind), lambda pa, kind: pa.large_binary()),
     (lambda types, kind: types.is_float16(kind), lambda pa, kind: pa.float32()),
     (
         lambda types, kind: types.is_timestamp(kind),

@@ -24,7 +24,8 @@ def read_plain(data: bytes, name: str, title: str, package: Package, member: str
     with ThreadPoolExecutor(1) as aside:
         looking = aside.submit(_look, package, member)  # while the engine reads
         frame = _load(data, name)
-        if frame is None or not frame.height or not _has_header(frame):
+        is_wide = frame is not None and frame.width > bench.limits.max_columns
+        if frame is None or not frame.height or is_wide or not _has_header(frame):
             return False
         part = looking.result()
     blank = frame.filter(pl.all_horizontal(pl.all().is_null())).height

@@ -48,6 +48,11 @@ class Grid:
         return list(itertools.islice(self.rows(), first, last))
 
     @property
+    def width(self) -> int:
+        """How many columns lie between the first filled one and the last."""
+        return int(self._sheet.width)
+
+    @property
     def left(self) -> int:
         """The sheet's column in which rows start, from 0."""
         start = self._sheet.start

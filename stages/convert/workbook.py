@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import zipfile
 from functools import cache, partial
 from typing import Any
@@ -14,6 +13,7 @@ from stages.convert.family import Bench, Head, Refused
 from stages.convert.sheet_binary import TooFarApart, respelled
 from stages.convert.sheet_fast import read_plain
 from stages.convert.sheet_grid import Grid, read_grid
+from stages.convert.sheet_old import has_password, is_endless
 from stages.convert.sheet_xml import BROKEN, Package
 from stages.convert.source import Source
 
@@ -27,8 +27,6 @@ _CELLS = "content.xml"  # of an ODS file
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _STREAMS = ["\0".join((name, "", "")).encode("utf-16-le") for name in ("Workbook", "Book", "WORKBOOK", "BOOK")]
-_GLOBALS = re.compile(rb"\x09\x08[\x08\x10]\0\0[\x05\x06]\x05\0", re.DOTALL)  # the first record of an old workbook
-_FILE_PASS, _WRITE_PROTECT = 0x2F, 0x86  # records that may be the second one
 _STEP = "Save its sheets as CSV, or split it into smaller workbooks."
 _FAR_APART = reasons.too_large("the cells of a sheet lie so far apart that they don't fit into memory", _STEP)
 
@@ -77,13 +75,20 @@ class Workbook:
             title = name if len(names) > 1 else ""
             member = members.get(name, "")
             done = bool(member) and package is not None and read_plain(data, name, title, package, member, bench)
-            if not done and not read_grid(_grid(opened(), name, package, member), title, bench):
+            if not done and not _read_cells(_grid(opened(), name, package, member), title, bench):
                 empty.append(name)
             bench.progress(source.length * (number + 1) // len(names))
         if not bench.tables:
             raise Refused(reasons.no_records("all of its sheets are empty"))
         if empty:
             bench.notes.append(f"empty sheets: {', '.join(empty)}")
+
+
+def _read_cells(grid: Grid, title: str, bench: Bench) -> bool:
+    """Makes tables of GRID; False where it's empty. Raises Refused."""
+    if grid.width > bench.limits.max_columns:
+        raise Refused(reasons.too_many_columns(grid.width, bench.limits.max_columns))
+    return read_grid(grid, title, bench)
 
 
 def _is_old_workbook(data: bytes, head: Head) -> bool:
@@ -154,8 +159,10 @@ def _package(data: bytes, head: Head) -> Package | None:
     if data.startswith(_OLE) or (head.suffix == ".xls" and data[:1] == b"\x09"):
         if len(data) > _LARGEST_BINARY:
             _check_size(LARGEST + len(data))
-        if _ENCRYPTED in data or _has_password(data):
+        if _ENCRYPTED in data or has_password(data):
             raise Refused(reasons.encrypted())
+        if data.startswith(_OLE) and is_endless(data):
+            raise Refused(reasons.corrupt("its parts lead back into each other without an end"))
         return None
     if not data.startswith(b"PK"):
         raise Refused(reasons.corrupt("its name says a workbook, but it isn't one inside"))
@@ -167,17 +174,6 @@ def _package(data: bytes, head: Head) -> Package | None:
         raise Refused(reasons.corrupt(f"the workbook can't be opened ({error})")) from error
     _check_size(package.claimed_size())
     return package
-
-
-def _has_password(data: bytes) -> bool:
-    """Whether the cells of an old workbook are encrypted, even in the weak way that the engine takes for none."""
-    for found in _GLOBALS.finditer(data):
-        at = found.start() + 4 + data[found.start() + 2]
-        if data[at : at + 2] == _WRITE_PROTECT.to_bytes(2, "little"):
-            at += 4
-        if data[at : at + 2] == _FILE_PASS.to_bytes(2, "little"):
-            return True
-    return False
 
 
 def _open(data: bytes, package: Package | None) -> Any:

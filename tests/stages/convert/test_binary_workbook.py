@@ -88,3 +88,16 @@ def test_damaged_old_workbooks_and_documents_of_other_kinds(bench: Bench) -> Non
     for member in (unnamed, sheet):
         assert member.reason is not None
         assert member.reason.code == Code.ENCRYPTED
+
+
+def test_a_chain_of_sectors_that_leads_back(bench: Bench) -> None:
+    """The engine would follow it until no memory is left."""
+    data = bytearray(old_workbook())
+    table = 512 * (1 + int.from_bytes(data[76:80], "little"))
+    data[table + 4 * 3 : table + 4 * 4] = (1).to_bytes(4, "little")
+    assert code(bench.convert({"a.xls": bytes(data)})) == Code.CORRUPT
+
+
+def test_a_sheet_of_too_many_columns(bench: Bench) -> None:
+    wide: dict[int, list[Cell]] = {0: [("integer", 1)] + [None] * 30_000 + [("integer", 2)]}
+    assert code(bench.convert({"a.xlsb": binary_workbook({"one": wide})})) == Code.TOO_LARGE

@@ -219,5 +219,10 @@ def test_avro_records_nested_without_end_or_without_a_byte(bench: Bench) -> None
     endless = io.BytesIO()
     fastavro.schemaless_writer(endless, "long", 2**60)
     none = avro_of("null", [])[:-16]
-    done = bench.convert({"a.avro": chain, "b.avro": none + b"s" * 16 + endless.getvalue() + b"\x00" + b"s" * 16})
-    assert [member.reason and member.reason.code for member in done.results.members] == [Code.TOO_DEEP, Code.CORRUPT]
+    long = avro_of("string", ["xxxx"], "v")
+    long = long.replace(b"\x08xxxx", endless.getvalue()[:5])  # a text that says it has thousands of millions of bytes
+    done = bench.convert(
+        {"a.avro": chain, "b.avro": none + b"s" * 16 + endless.getvalue() + b"\x00" + b"s" * 16, "c.avro": long}
+    )
+    codes = [member.reason and member.reason.code for member in done.results.members]
+    assert codes == [Code.TOO_DEEP, Code.CORRUPT, Code.CORRUPT]

@@ -124,7 +124,7 @@ def test_a_short_run_of_the_fuzzer(kind: str, tmp_path: Path) -> None:
         assert run(base) != "rejected"
     for _input in range(40):
         run(fuzz.mutated(chance, chance.choice(bases), bases))
-        if kind in ("xlsx", "ods"):
+        if kind in fuzz.PACKED:
             run(fuzz.mutated_within(chance, bases[0], []))
 
 

@@ -44,6 +44,7 @@ COLUMNS: list[tuple[Any, str, list[Any]]] = [
     (pa.array([7], pa.duration("ns")), "BIGINT", [7]),
     (pa.array([pa.MonthDayNano([1, 2, 3])]), "VARCHAR", ["[1,2,3]"]),
     (pa.array(["a", "longer than twelve bytes"], pa.string_view()), "VARCHAR", ["a", "longer than twelve bytes"]),
+    (pa.Array.from_buffers(pa.string_view(), 1, [pa.py_buffer(b"\0"), pa.py_buffer(b"\xdc" * 16)]), "VARCHAR", [None]),
     (pa.array([b"\x00\xff"], pa.binary(2)), "BLOB", [b"\x00\xff"]),
     (pa.array([[1], None, []], pa.list_view(pa.int32())), "INTEGER[]", [[1], None, []]),
     (pa.array([[("k", 1), ("k", 2)]], pa.map_(pa.string(), pa.int64())), 'STRUCT("key" VARCHAR, "value" BIGINT)[]',

@@ -10,6 +10,7 @@ import zipfile
 import pytest
 
 from pipeline.model import Code
+from scripts.fuzz.seeds import ODS_CONTENT, open_document
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.workbooks import Error, workbook
 
@@ -176,10 +177,8 @@ def test_lengths_of_time_over_a_day(bench: Bench) -> None:
 
 
 def test_open_documents_of_one_file_and_encrypted_ones(bench: Bench) -> None:
-    from tests.stages.convert.test_hostile import fuzz
-
-    packed = fuzz._open_document()
-    flat = fuzz._ODS_CONTENT.replace("-content", "").replace(
+    packed = open_document()
+    flat = ODS_CONTENT.replace("-content", "").replace(
         'office:version="1.3"', 'office:version="1.3" office:mimetype="application/vnd.oasis.opendocument.spreadsheet"'
     )
     done = bench.convert({"a.ods": packed, "b.fods": flat.encode(), "c": b"\xef\xbb\xbf" + flat.encode()})

@@ -1,4 +1,5 @@
-"""Old binary workbooks, looked at before the engine reads them: passwords that it doesn't see, chains without an end.
+"""Old binary workbooks, looked at before the engine reads them: passwords that it doesn't see, chains without an end,
+cells for which it would make more room than there is.
 
 They lie in a container ([MS-CFB]) of sectors: a table (FAT) has for each sector the one that follows it. Where a chain leads
 back into itself, the engine would follow it until no memory is left.
@@ -9,12 +10,19 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from stages.convert.sheet_binary import TooFarApart
 
 _GLOBALS = re.compile(rb"\x09\x08[\x08\x10]\0\0[\x05\x06]\x05\0", re.DOTALL)  # the first record of a workbook
 _FILE_PASS, _WRITE_PROTECT = b"\x2f\0", b"\x86\0"  # records that may be the second one
 _HEADER_FATS = range(76, 512, 4)  # where the header names sectors of the FAT
 _ENTRY = 128  # bytes of a directory's entry
+_START = 116  # in an entry: the first sector, and the size
+_NAMES = tuple("\0".join((*name, "", "")).encode("latin-1") for name in ("Workbook", "Book", "WORKBOOK", "BOOK"))
+_header = struct.Struct("<HH").unpack_from
+_BEGIN, _END, _DIMENSIONS = 0x0809, 0x000A, 0x0200  # kinds of records
+_CELLS = frozenset((0x06, 0xBD, 0xD6, 0xFD, 0x203, 0x204, 0x205, 0x207, 0x27E, 0x406))
 _MOST_SHIFT = 16
 _NO_SECTOR = 0xFFFFFFFA  # from here on numbers mean something else
 
@@ -33,22 +41,20 @@ def has_password(data: bytes) -> bool:
     return False
 
 
-def is_endless(data: bytes) -> bool:
-    """Whether a chain of sectors in the container DATA leads back into itself."""
-    try:
-        _check_chains(data)
-    except Endless:
-        return True
-    except (struct.error, IndexError):
-        pass  # the engine gives up on that
-    return False
+def check(data: bytes, most: int) -> None:
+    """Raises Endless where a chain of sectors in the container DATA leads back into itself, and TooFarApart where a sheet's
+    cells lie in a rectangle of more than MOST, or it claims so. What can't be followed is left to the engine."""
+    with contextlib.suppress(struct.error, IndexError):
+        for stream in _streams(data):
+            _check_cells(stream, most)
 
 
-def _check_chains(data: bytes) -> None:
+def _streams(data: bytes) -> list[bytes]:
+    """The workbooks' records."""
     shift, small_shift = struct.unpack_from("<HH", data, 30)
     directory, cutoff, small_table, _tables, more_tables = (_number(data, at) for at in (48, 56, 60, 64, 68))
     if shift > _MOST_SHIFT or small_shift > shift:
-        return
+        return []
     size = 1 << shift
     sectors = [_number(data, at) for at in _HEADER_FATS]
     seen = set[int]()
@@ -57,15 +63,53 @@ def _check_chains(data: bytes) -> None:
         words = struct.unpack_from(f"<{size // 4}I", data, (more_tables + 1) * size)
         sectors += words[:-1]
         more_tables = words[-1]
-    table = b"".join(data[(number + 1) * size :][:size] for number in sectors if number < _NO_SECTOR)
-    fat = _words(table)
-    entries = b"".join(data[(number + 1) * size :][:size] for number in _chain(fat, directory))
-    small = b"".join(data[(number + 1) * size :][:size] for number in _chain(fat, small_table))
-    tables = (fat, _words(small))
-    for at in range(0, len(entries) - _ENTRY + 1, _ENTRY):
-        start, length = struct.unpack_from("<II", entries, at + 116)
+    fat = _words(_joined(data, (number for number in sectors if number < _NO_SECTOR), size, 1))
+    entries = _joined(data, _chain(fat, directory), size, 1)
+    small_fat = _words(_joined(data, _chain(fat, small_table), size, 1))
+    small = _joined(data, _chain(fat, _number(entries, _START)), size, 1)
+    found = []
+    for at in range(_ENTRY, len(entries) - _ENTRY + 1, _ENTRY):
+        start, length = struct.unpack_from("<II", entries, at + _START)
         with contextlib.suppress(IndexError):  # of an entry that isn't in use
-            list(_chain(tables[at > 0 and length < cutoff], start))
+            is_small = length < cutoff
+            chain = list(_chain(small_fat if is_small else fat, start))
+            if entries[at : at + _ENTRY].startswith(_NAMES):
+                found.append(_joined(small, chain, 1 << small_shift, 0) if is_small else _joined(data, chain, size, 1))
+    return found
+
+
+def _joined(data: bytes, numbers: Iterable[int], size: int, first: int) -> bytes:
+    """The sectors of SIZE bytes with NUMBERS, of which the one with number 0 is the FIRST of DATA."""
+    return b"".join(data[(number + first) * size : (number + first + 1) * size] for number in numbers)
+
+
+def _check_cells(stream: bytes, most: int) -> None:
+    rows, columns = set[int](), set[int]()
+    at, whole = 0, len(stream)
+    while at + 4 <= whole:
+        kind, size = _header(stream, at)
+        if kind in _CELLS and size >= 4:
+            row, column = _header(stream, at + 4)
+            rows.add(row)
+            columns.add(column)
+        elif kind == _DIMENSIONS and size >= 12:
+            _check_area(*struct.unpack_from("<IIHH", stream, at + 4), most)
+        elif kind in (_BEGIN, _END):
+            _check_area(*_ends(rows), *_ends(columns), most)
+            rows, columns = set[int](), set[int]()
+        at += 4 + size
+    _check_area(*_ends(rows), *_ends(columns), most)
+
+
+def _ends(numbers: set[int]) -> tuple[int, int]:
+    return (min(numbers), max(numbers)) if numbers else (0, 0)
+
+
+def _check_area(top: int, bottom: int, left: int, right: int, most: int) -> None:
+    if (
+        bottom < top or right < left or (bottom - top) * (right - left) > most
+    ):  # less than nothing is much to the engine
+        raise TooFarApart
 
 
 def _number(data: bytes, at: int) -> int:

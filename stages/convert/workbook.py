@@ -8,12 +8,11 @@ import zipfile
 from functools import cache, partial
 from typing import Any
 
-from stages.convert import reasons
+from stages.convert import reasons, sheet_old
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.sheet_binary import TooFarApart, respelled
 from stages.convert.sheet_fast import read_plain
 from stages.convert.sheet_grid import Grid, read_grid
-from stages.convert.sheet_old import has_password, is_endless
 from stages.convert.sheet_xml import BROKEN, Package
 from stages.convert.source import Source
 
@@ -159,10 +158,10 @@ def _package(data: bytes, head: Head) -> Package | None:
     if data.startswith(_OLE) or (head.suffix == ".xls" and data[:1] == b"\x09"):
         if len(data) > _LARGEST_BINARY:
             _check_size(LARGEST + len(data))
-        if _ENCRYPTED in data or has_password(data):
+        if _ENCRYPTED in data or sheet_old.has_password(data):
             raise Refused(reasons.encrypted())
-        if data.startswith(_OLE) and is_endless(data):
-            raise Refused(reasons.corrupt("its parts lead back into each other without an end"))
+        if data.startswith(_OLE):
+            _check_old(data)
         return None
     if not data.startswith(b"PK"):
         raise Refused(reasons.corrupt("its name says a workbook, but it isn't one inside"))
@@ -174,6 +173,15 @@ def _package(data: bytes, head: Head) -> Package | None:
         raise Refused(reasons.corrupt(f"the workbook can't be opened ({error})")) from error
     _check_size(package.claimed_size())
     return package
+
+
+def _check_old(data: bytes) -> None:
+    try:
+        sheet_old.check(data, MOST_CELLS)
+    except sheet_old.Endless as error:
+        raise Refused(reasons.corrupt("its parts lead back into each other without an end")) from error
+    except TooFarApart as error:
+        raise Refused(_FAR_APART) from error
 
 
 def _open(data: bytes, package: Package | None) -> Any:

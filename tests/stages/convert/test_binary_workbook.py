@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import struct
 
 import pytest
 
@@ -101,3 +102,11 @@ def test_a_chain_of_sectors_that_leads_back(bench: Bench) -> None:
 def test_a_sheet_of_too_many_columns(bench: Bench) -> None:
     wide: dict[int, list[Cell]] = {0: [("integer", 1)] + [None] * 30_000 + [("integer", 2)]}
     assert code(bench.convert({"a.xlsb": binary_workbook({"one": wide})})) == Code.TOO_LARGE
+
+
+@pytest.mark.parametrize("claim", [(0, 2**31, 0, 2), (7, 3, 0, 2), (0, 65_536, 0, 60_000)])
+def test_an_old_workbook_that_claims_too_many_cells(bench: Bench, claim: tuple[int, int, int, int]) -> None:
+    """The engine would ask for room for all of them, and end the process."""
+    data = old_workbook()
+    at = data.index(b"\x00\x02\x0e\x00") + 4
+    assert code(bench.convert({"a.xls": data[:at] + struct.pack("<IIHH", *claim) + data[at + 12 :]})) == Code.TOO_LARGE

@@ -93,12 +93,13 @@ def _check_cells(stream: bytes, most: int) -> None:
             rows.add(row)
             columns.add(column)
         elif kind == _DIMENSIONS and size >= 12:
-            _check_area(*struct.unpack_from("<IIHH", stream, at + 4), most)
+            top, bottom, left, right = struct.unpack_from("<IIHH", stream, at + 4)
+            _check_area((top, bottom), (left, right), most)
         elif kind in (_BEGIN, _END):
-            _check_area(*_ends(rows), *_ends(columns), most)
+            _check_area(_ends(rows), _ends(columns), most)
             rows, columns = set[int](), set[int]()
         at += 4 + size
-    _check_area(*_ends(rows), *_ends(columns), most)
+    _check_area(_ends(rows), _ends(columns), most)
 
 
 def _ends(numbers: set[int]) -> tuple[int, int]:

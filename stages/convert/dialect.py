@@ -17,6 +17,7 @@ from stages.convert.records import Dialect, Record, read_record
 
 LINES = 200  # looked at where a file isn't plainly regular
 _QUICK_LINES = 48
+_ENOUGH = 20  # regular records before one that isn't
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -51,23 +52,19 @@ _OF_LINES = ("line_end", "has_double_returns", "has_returns_first", "is_indented
 
 
 def _lines(text: bytes) -> Written:
-    """How TEXT's lines begin and end."""
-    line_end = _line_end(text)
-    feeds = text.count(b"\n") if line_end == b"\n" else 0
-    top = first_lines(text, _QUICK_LINES).splitlines() if line_end == b"\n" else []
+    """How TEXT's lines begin and end, apart from those in quotes."""
+    bare = _ENCLOSED.sub(b"", text) if _ALONE.search(text) else text
+    line_end = next((mark for mark in (b"\n", b"\r", b"\x1e") if mark in bare), b"\n")
+    if line_end != b"\n":
+        return Written(b",", line_end=line_end)
+    feeds = bare.count(b"\n")
+    top = first_lines(bare, _QUICK_LINES).splitlines()
     return Written(
         b",",
-        line_end=line_end,
-        has_double_returns=text.count(b"\r\r\n") * 2 > feeds,
-        has_returns_first=feeds > 1 and text.count(b"\n\r") >= feeds - 1 and b"\r\n" not in text,
+        has_double_returns=bare.count(b"\r\r\n") * 2 > feeds,
+        has_returns_first=feeds > 1 and bare.count(b"\n\r") >= feeds - 1 and b"\r\n" not in bare,
         is_indented=len(top) > 1 and all(line.startswith(b"  ") for line in top if line),
     )
-
-
-def _line_end(text: bytes) -> bytes:
-    """What ends lines: line feeds, unless all of them stand in quotes and others don't."""
-    bare = _ENCLOSED.sub(b"", text) if b"\n" in text and _ALONE.search(text) else text
-    return next((mark for mark in (b"\n", b"\r", b"\x1e") if mark in bare), b"\n")
 
 
 _ALONE = re.compile(rb"\r(?!\n)|\x1e")
@@ -90,8 +87,12 @@ def _quick(text: bytes, is_whole: bool) -> Choice | None:
     sample = first_lines(text, _QUICK_LINES)
     if not first or _HINT.match(text) or _ODD.search(sample) or _COMPOUND.search(first):
         return None
+    if _ALONE.search(first) and _lines(text).line_end != b"\n":
+        return None
     found = [(mark, rows) for mark in COMMON if mark in first and (rows := _alike(sample, mark))]
-    if len(found) != 1 or found[0][0] + b" " in first or b" " + found[0][0] in first:
+    if len(found) != 1 or first.startswith(b"  ") or any(part in first for part in _blanks(found[0][0])):
+        return None
+    if any(sample.count(part) * 2 > sample.count(found[0][0]) for part in _blanks(found[0][0])):
         return None
     delimiter, rows = found[0]
     if len(sample) < len(text) or not is_whole:
@@ -103,11 +104,15 @@ def _quick(text: bytes, is_whole: bool) -> Choice | None:
     return Choice(written, normal(written), [row for _line, row in rows], [0, *ends], 1.0) if len(rows) > 1 else None
 
 
+def _blanks(mark: bytes) -> tuple[bytes, bytes]:
+    return mark + b" ", b" " + mark
+
+
 # Other quotes, escapes and blanks around fields call for a closer look, and so do delimiters of more than one byte.
 _ODD = re.compile(
     rb"(?:^|[,;\t|\n])[ ]*['`]|\\[\"',;\t|]|[,;\t|] +\"|\" +[,;\t|\n]|^[+|][-=+|: ]{3,}|\r\r", re.MULTILINE
 )
-_COMPOUND = re.compile(rb"\t\t|[,;\t|][,;|~#*^&<>=!+:%$@]|[~#*^&<>=!+:%$@][,;\t|]")
+_COMPOUND = re.compile(rb"\t\t|[,;|]\t|[,;\t|][,;|~#*^&<>=!+:%$@]|[~#*^&<>=!+:%$@][,;\t|]")
 
 
 def _alike(sample: bytes, delimiter: bytes) -> list[tuple[int, list[str]]]:
@@ -121,8 +126,8 @@ def _alike(sample: bytes, delimiter: bytes) -> list[tuple[int, list[str]]]:
             if len(row) < 2 or len(row) != len(rows[0][1] if rows else row):
                 return []
             rows.append((reader.line_num, row))
-    except csv.Error:
-        return rows if len(rows) > 2 else []
+    except csv.Error as error:
+        return rows if len(rows) > (2 if "end of data" in str(error) else _ENOUGH) else []
     return rows
 
 

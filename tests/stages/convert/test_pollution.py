@@ -7,6 +7,7 @@ import pytest
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.pollution import Table, tables
 from tests.stages.convert.pollution_odd import files_of
+from tests.stages.convert.pollution_programs import planned, tiny_ways
 from tests.stages.convert.score import read_all, score
 
 TABLES = [table for table in tables() if table.name in ("people", "sensors", "wide", "pairs")]
@@ -18,6 +19,18 @@ def test_spoilt_files_score_high(table: Table) -> None:
     scores = {wanted.way: score(wanted, found) for wanted, found in read_all(files_of(table))}
     worst = sorted(scores.items(), key=lambda item: item[1])[:8]
     assert sum(scores.values()) / len(scores) >= LEAST, worst
+
+
+def test_a_sample_of_the_plan() -> None:
+    files = [file for name, file in planned() if name != "tiny"][::47]
+    scores = {wanted.way: score(wanted, found) for wanted, found in read_all(files)}
+    worst = sorted(scores.items(), key=lambda item: item[1])[:8]
+    assert sum(scores.values()) / len(scores) >= LEAST, worst
+
+
+def test_tiny_files() -> None:
+    bad = {wanted.way: mark for wanted, found in read_all(tiny_ways()) if (mark := score(wanted, found)) < 9.9}
+    assert bad == {}
 
 
 def test_a_wrong_reading_scores_low() -> None:

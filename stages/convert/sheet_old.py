@@ -106,10 +106,10 @@ def _ends(numbers: set[int]) -> tuple[int, int]:
     return (min(numbers), max(numbers)) if numbers else (0, 0)
 
 
-def _check_area(top: int, bottom: int, left: int, right: int, most: int) -> None:
-    if (
-        bottom < top or right < left or (bottom - top) * (right - left) > most
-    ):  # less than nothing is much to the engine
+def _check_area(rows: tuple[int, int], columns: tuple[int, int], most: int) -> None:
+    """Raises TooFarApart where ROWS and COLUMNS, each from one to another, are more than MOST cells."""
+    height, width = rows[1] - rows[0], columns[1] - columns[0]
+    if height < 0 or width < 0 or height * width > most:  # less than nothing is much to the engine
         raise TooFarApart
 
 

@@ -17,7 +17,7 @@ from stages.convert.normal import Normal, StandInTaken, Written, normal
 from stages.convert.source import Source
 from stages.convert.text_table import Layout, TextTable
 
-CHUNK = 8 * 1024 * 1024  # larger ones fall out of the caches, and each is fresh memory again
+CHUNK = 4 * 1024 * 1024  # larger ones fall out of the caches, and each is fresh memory again
 SUFFIXES = (".csv", ".tsv", ".tab", ".psv", ".ssv")
 _MAYBE = (".txt", ".dat", ".data", ".asc", ".prn", ".xls", ".xlsx", "")
 _SKIPPED_TEXT = 16 * 1024  # characters of skipped lines that facts hold

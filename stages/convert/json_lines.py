@@ -20,7 +20,7 @@ from stages.convert.json_rows import NOT_JSON, RowBlock, RowTable, decode, joine
 from stages.convert.source import Source
 from stages.handover import TablePart
 
-CHUNK = 8 * 1024 * 1024
+CHUNK = 4 * 1024 * 1024
 _SUFFIXES = (".ndjson", ".jsonl", ".ldjson", ".jsonlines")
 _valid = msgspec.json.Decoder(msgspec.Raw)
 
@@ -72,7 +72,8 @@ def _is_object(line: bytes) -> bool:
 
 def _blocks(source: Source, found: Encoding, bench: Bench) -> Iterator[RowBlock]:
     for chunk in encoding.chunks(source, found, CHUNK):
-        yield RowBlock(lines=chunk.text, open=partial(_opened, chunk), repaired=chunk.strays)
+        count = encoding.count(chunk.text, b"\n") + (not chunk.text.endswith(b"\n"))
+        yield RowBlock(lines=chunk.text, count=count, open=partial(_opened, chunk), repaired=chunk.strays)
         bench.progress(chunk.at + len(chunk.raw))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.model import Column
-from stages.convert import encoding, json_engine, json_pattern, reasons
+from stages.convert import json_engine, json_pattern, reasons
 from stages.convert.account import RejectedRecord
 from stages.convert.ahead import mapped
 from stages.convert.family import Bench, Refused
@@ -75,10 +75,11 @@ def keys_in(value: Any) -> int:
 
 class RowBlock(msgspec.Struct):
     """Some records: `texts`, each valid, or `values`; and what was rejected. Texts with a `proof` are valid if the
-    engine takes them all, else the proof tells which of them are. In `lines` one stands on each, unless some are blank,
-    or no JSON: `open` tells, where that's needed."""
+    engine takes them all, else the proof tells which of them are. In `lines`, `count` of them, one stands on each, unless
+    some are blank, or no JSON: `open` tells, where that's needed."""
 
     lines: bytes | None = None
+    count: int = 0
     open: Callable[[], RowBlock] | None = None
     texts: Texts | None = None
     tokens: Tokens | None = None
@@ -91,8 +92,8 @@ class RowBlock(msgspec.Struct):
     @property
     def rows(self) -> int:
         """How many records are good."""
-        if self.lines is not None:  # none of them is blank unless it says so once it's opened
-            return encoding.count(self.lines, b"\n") + (not self.lines.endswith(b"\n"))
+        if self.lines is not None:
+            return self.count
         return self.texts.count if self.texts is not None else len(self.values)
 
 

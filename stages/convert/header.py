@@ -155,7 +155,7 @@ _WHOLE = re.compile(r"[0-9]{1,9}")
 
 def _vote_kind(cell: Kind, column: Kind) -> float:
     if cell.name == "null":
-        return -0.2
+        return 0.0 if column.name == "null" else -0.2
     if cell != TEXT:
         return -1.0 if column.name in (cell.name, "null") else -0.3
     return 0.0 if column.name in ("text", "null") else 1.0
@@ -166,6 +166,8 @@ def _vote_text(cell: str, column: Sequence[str]) -> float:
     vote = 0.0
     if cell in column:
         vote -= 0.7
+    elif len(column) >= _BELOW and len(set(column)) * 2 <= len(column):
+        vote += 0.4  # others come again and again
     lengths = set(map(len, column))
     if len(column) > 2 and len(lengths) == 1:
         vote += 0.4 if len(cell) not in lengths else -0.2

@@ -232,6 +232,8 @@ class _Large:
         elif first == b"{":
             for value in json_split.values(self._source, start, end):
                 self._take_value(title, value)
+                if len(self._row) > self._bench.limits.max_columns:
+                    raise Refused(reasons.too_many_columns(len(self._row), self._bench.limits.max_columns))
         else:
             raise json_split.NotAList("it starts with neither a bracket nor a brace")
 

@@ -241,13 +241,13 @@ class RowTable:
     def _learn(self, values: Sequence[Any]) -> dict[str, list[Any]]:
         """VALUES by column; the shapes hold them from now on."""
         columns = self._columns(values)
+        if len(columns) > self._most_columns:  # before what is in them is looked at, which takes long
+            raise Refused(reasons.too_many_columns(len(columns), self._most_columns))
         is_top = not self._is_text_only
         known = self._shapes
         shapes = {name: shape_of(cells, known.get(name, NOTHING), is_top=is_top) for name, cells in columns.items()}
         if shapes != known:
             self._shapes = shapes
-        if len(self._shapes) > self._most_columns:
-            raise Refused(reasons.too_many_columns(len(self._shapes), self._most_columns))
         return columns
 
     def _columns(self, values: Sequence[Any]) -> dict[str, list[Any]]:

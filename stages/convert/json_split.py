@@ -138,6 +138,7 @@ class _Outline:
     """The colons and commas of an object's own level, found piece by piece."""
 
     def __init__(self) -> None:
+        self._start = -1  # of its first bracket, once that was seen
         self._colons: list[int] = []
         self.commas: list[int] = []
         self._depth = 0
@@ -146,6 +147,7 @@ class _Outline:
 
     def take(self, piece: bytes, at: int) -> None:
         """Goes on with PIECE, which is at AT."""
+        self._start = at if self._start < 0 else self._start
         array = np.frombuffer(piece, np.uint8)
         strings, flips = _strings(array)
         outside = strings if self._is_inside else ~strings
@@ -163,8 +165,9 @@ class _Outline:
 
     def named(self, source: Source) -> Iterator[Value]:
         """The values, by the keys before their colons."""
-        for colon, stop in zip(self._colons, [*self.commas, self.end], strict=False):
-            start = max(0, colon - _KEY)
+        begins = [self._start, *self.commas]
+        for begin, colon, stop in zip(begins, self._colons, [*self.commas, self.end], strict=False):
+            start = max(begin + 1, colon - _KEY)
             match = _STRING_AT_END.search(source.read(start, colon - start))
             yield Value(match[1].decode("utf-8", "replace") if match else "", colon + 1, stop)
 

@@ -14,6 +14,7 @@ from stages.convert.ahead import ahead
 from stages.convert.counter import Positions
 from stages.convert.encoding import Chunk, Encoding, Lines
 from stages.convert.family import Bench, Head, Refused
+from stages.convert.json_document import JsonDocument
 from stages.convert.json_engine import Texts
 from stages.convert.json_marks import Tokens, count_tokens
 from stages.convert.json_rows import NOT_JSON, RowBlock, RowTable, decode, joined
@@ -51,7 +52,18 @@ class JsonLines:
         if part is None:
             raise Refused(reasons.no_records("it has only blank lines"))
         if not part.rows:
-            raise Refused(reasons.corrupt("not one of its lines is JSON"))
+            _read_whole(source, head, bench)
+
+
+def _read_whole(source: Source, head: Head, bench: Bench) -> None:
+    """Reads what only its name calls lines: one document over many of them."""
+    bench.clear()
+    try:
+        JsonDocument().read(source, head, bench)
+    except Refused as refusal:
+        raise Refused(reasons.corrupt("not one of its lines is JSON")) from refusal
+    if not bench.tables:
+        raise Refused(reasons.corrupt("not one of its lines is JSON"))
 
 
 def _read(source: Source, found: Encoding, bench: Bench) -> TablePart | None:
@@ -96,7 +108,7 @@ def _opened(chunk: Chunk) -> RowBlock:
 
     def proof() -> RowBlock:
         block = _validated(chunk, texts, tokens, lines, len(blanks))
-        block.repaired = chunk.strays
+        block.repaired += chunk.strays
         return block
 
     return RowBlock(texts=texts, tokens=tokens, proof=proof, blank=len(blanks), repaired=chunk.strays)
@@ -112,12 +124,17 @@ def _validated(chunk: Chunk, texts: Texts, tokens: Tokens, starts: Positions, bl
     lines = Lines(chunk)
     good: list[bytes] = []
     rejects: list[RejectedRecord] = []
+    repaired = 0
     for index in range(texts.count):
         text = texts[index]
         try:
             decode(text)
             good.append(text)
         except NOT_JSON as error:
+            if (record := _without_separators(text)) is not None:
+                good.append(record)
+                repaired += 1
+                continue
             start = int(starts[index])
             number, byte = lines.locate(start)
             end = chunk.text.find(b"\n", start) + 1 or len(chunk.text)
@@ -125,4 +142,14 @@ def _validated(chunk: Chunk, texts: Texts, tokens: Tokens, starts: Positions, bl
             reason = f"malformed: not JSON ({why})"
             raw = lines.raw(start, end)
             rejects.append(RejectedRecord(record=index, line=number, byte=byte, reason=reason, raw=raw))
-    return RowBlock(texts=joined(good) if good else None, rejects=rejects, blank=blank)
+    return RowBlock(texts=joined(good) if good else None, rejects=rejects, blank=blank, repaired=repaired)
+
+
+def _without_separators(text: bytes) -> bytes | None:
+    """TEXT without the comma of an array behind it, or the mark of RFC 7464 before it, where JSON is left."""
+    record = text.strip().removeprefix(b"\x1e").removesuffix(b",") + b"\n"
+    try:
+        decode(record)
+    except NOT_JSON:
+        return None
+    return record

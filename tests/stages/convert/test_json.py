@@ -131,7 +131,7 @@ def same(found: Any, wanted: Any) -> bool:
         return found == wanted or found == json.dumps(wanted, ensure_ascii=False) or json.loads(found) == wanted
     if isinstance(wanted, bool) or isinstance(found, bool):
         return found is wanted
-    if isinstance(wanted, float) and isinstance(found, int):  # a decimal is what was written, a double is near it
+    if isinstance(wanted, float) and isinstance(found, (int, Decimal)):  # a decimal is what was written, a double is near it
         return float(found) == wanted
     return bool(found == wanted)
 

@@ -61,6 +61,8 @@ class JsonDocument:
 
 def _read(source: Source, found: Encoding, bench: Bench) -> None:
     facts = {"encoding": found.codec}
+    if bench.is_text_only and _is_read_as_written(source, found, facts, bench):
+        return
     if source.length <= WHOLE:
         raw = source.read(found.bom, source.length)
         strays = encoding.stray_lines(raw, found.codec)
@@ -77,6 +79,19 @@ def _read(source: Source, found: Encoding, bench: Bench) -> None:
                 _Large(Source(descriptor, 0, size, source.path), Encoding("utf-8"), facts, bench).read()
             finally:
                 os.close(descriptor)
+
+
+def _is_read_as_written(source: Source, found: Encoding, facts: dict[str, Any], bench: Bench) -> bool:
+    """Makes tables of a small document as of a large one, whose values aren't decoded before they are texts; False, and
+    none, where only the way of small ones can read it."""
+    if source.length > WHOLE or found.codec != "utf-8" or _GEOGRAPHIC.search(source.read(0, source.length)):
+        return False
+    try:
+        _Large(source, found, facts, bench).read()
+    except Refused:
+        bench.clear()
+        return False
+    return True
 
 
 def _write_utf8(source: Source, found: Encoding, path: Path) -> int:
@@ -145,6 +160,7 @@ def _several(text: bytes) -> list[Any]:
     return found
 
 
+_GEOGRAPHIC = re.compile(rb'"FeatureCollection"')
 _BLANKS = re.compile(r"\s*")
 
 

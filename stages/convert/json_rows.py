@@ -28,6 +28,8 @@ _NESTED = (dict, list)
 _SAMPLE = 500  # values from which a block's shape is guessed
 decode = msgspec.json.Decoder(float_hook=exact_number).decode
 _valid = msgspec.json.Decoder(msgspec.Raw)
+_raws = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 
@@ -58,6 +60,26 @@ def distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
             name, copy = f"{key}_{copy}", copy + 1
         found[name] = value
     return found
+
+
+def written(value: Any, text: bytes | None) -> dict[str, str | None]:
+    """The fields of VALUE as TEXT, if that's known, writes them: a number with all its digits, and what is in quotes
+    without them."""
+    if type(value) is not dict:
+        return {"value": _as_text(value, text)}
+    raws = _raws(text) if text is not None else {}
+    if len(raws) != len(value):  # a key stands there twice
+        raws = {}
+    return {key: _as_text(item, raws.get(key)) for key, item in value.items()}
+
+
+def _as_text(value: Any, raw: bytes | msgspec.Raw | None) -> str | None:
+    if value is None:
+        return None
+    token = bytes(raw).strip() if raw is not None else b""
+    if type(value) is str and token[:1] in (b"", b'"'):
+        return value
+    return (token or _encode(value)).decode()
 
 
 def keys_in(value: Any) -> int:
@@ -236,6 +258,9 @@ class RowTable:
         values = block.values
         if block.texts is not None:
             values = _values(block.texts, block.tokens if not block.rejects else None)
+        if self._is_text_only:
+            texts = [None] * len(values) if block.texts is None else map(block.texts.__getitem__, range(len(values)))
+            values = [written(value, text) for value, text in zip(values, texts, strict=True)]
         return self._build(self._learn(values), len(values))
 
     def _learn(self, values: Sequence[Any]) -> dict[str, list[Any]]:

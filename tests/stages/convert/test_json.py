@@ -72,6 +72,19 @@ def test_what_only_its_name_calls_lines(bench: Bench, text: bytes, repaired: int
     assert sum(part.repaired for part in done.results.tables) == repaired
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.ndjson"])
+def test_text_is_what_was_written(bench: Bench, name: str) -> None:
+    records = [b'{"a":1.50,"b":true,"c":null,"d":{"x": 1.0},"e":"2024-01-02","f":1e400,"g":""}',
+               b'{"a":-0,"b":"true","c":[1, 2.0],"d":"\\u00e9","e":12345678901234567890123}']  # fmt: skip
+    text = b"[" + b",\n".join(records) + b"]" if name == "a.json" else b"\n".join(records)
+    done = bench.convert({name: text}, types="text")
+    assert set(done.types.values()) == {"VARCHAR"}
+    assert done.rows == [
+        ("1.50", "true", None, '{"x": 1.0}', "2024-01-02", "1e400", ""),
+        ("-0", "true", "[1, 2.0]", "é", "12345678901234567890123", None, None),
+    ]
+
+
 def test_exact_decimals(bench: Bench) -> None:
     done = bench.convert({"a.ndjson": b'{"v": 0.12345678901234567890}\n{"v": 1}\n'})
     assert done.rows == [(Decimal("0.12345678901234567890"),), (Decimal(1),)]
@@ -131,7 +144,9 @@ def same(found: Any, wanted: Any) -> bool:
         return found == wanted or found == json.dumps(wanted, ensure_ascii=False) or json.loads(found) == wanted
     if isinstance(wanted, bool) or isinstance(found, bool):
         return found is wanted
-    if isinstance(wanted, float) and isinstance(found, (int, Decimal)):  # a decimal is what was written, a double is near it
+    if isinstance(wanted, float) and isinstance(
+        found, (int, Decimal)
+    ):  # a decimal is what was written, a double is near it
         return float(found) == wanted
     return bool(found == wanted)
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.model import Column
-from stages.convert import cells, header
+from stages.convert import cells, header, sheet_halves
 from stages.convert.family import Bench
 from stages.convert.sheet_xml import BROKEN, Package, Part
 
@@ -21,15 +21,14 @@ def read_plain(data: bytes, name: str, title: str, package: Package, member: str
     """Makes a table of the sheet with NAME if it's that plain; False, and nothing made, where it isn't."""
     if bench.is_text_only:
         return False
-    with ThreadPoolExecutor(1) as aside:
-        looking = aside.submit(_look, package, member)  # while the engine reads
-        frame = _load(data, name)
-        is_wide = frame is not None and frame.width > bench.limits.max_columns
-        if frame is None or not frame.height or is_wide or not _has_header(frame):
-            return False
-        part = looking.result()
+    loaded = _by_two(package, member, name) or _by_one(data, name, package, member)
+    if loaded is None:
+        return False
+    frame, part = loaded
+    if not frame.height or frame.width > bench.limits.max_columns or not _has_header(frame):
+        return False
     blank = frame.filter(pl.all_horizontal(pl.all().is_null())).height
-    if part is None or blank or part.rows - 1 != frame.height:
+    if blank or part.rows - 1 != frame.height:
         return False
     typed = [_typed(column) for column in frame.get_columns()]
     found = [column for column in typed if column is not None]
@@ -43,6 +42,23 @@ def read_plain(data: bytes, name: str, title: str, package: Package, member: str
     columns = [Column(name=key, type=kind) for key, (_column, kind) in zip(names, found, strict=True)]
     sheet.finish(part.rows - 1, columns)
     return True
+
+
+def _by_two(package: Package, member: str, name: str) -> tuple[pl.DataFrame, Part] | None:
+    """The sheet with its first row as names, and what its XML says by itself; None where that isn't for two threads."""
+    try:
+        return sheet_halves.load(package, member, name) if sheet_halves.is_worth_it(package, member) else None
+    except BROKEN:
+        return None
+
+
+def _by_one(data: bytes, name: str, package: Package, member: str) -> tuple[pl.DataFrame, Part] | None:
+    """The same for a sheet of any size; None where a column's cells are of different kinds."""
+    with ThreadPoolExecutor(1) as aside:
+        looking = aside.submit(_look, package, member)  # while the engine reads
+        frame = _load(data, name)
+        part = looking.result()
+    return (frame, part) if frame is not None and part is not None else None
 
 
 def _look(package: Package, member: str) -> Part | None:

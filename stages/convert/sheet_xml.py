@@ -8,11 +8,13 @@ import posixpath
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from xml.parsers import expat
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from isal import isal_zlib
 
 _SHEET = re.compile(rb"<(?:\w+:)?sheet\b([^>]*)>")
@@ -21,6 +23,7 @@ _ID = re.compile(rb"\b\w+:id=\"([^\"]*)\"")
 _LINK = re.compile(rb"<Relationship\b[^>]*>")
 _VALUE = re.compile(rb"<v>[^<]|<t(?: [^>]*)?>[^<]")
 _PIECE = 1024 * 1024
+_STRIP = 128 * 1024  # bytes looked at in one go, so that what's in between stays in the cache
 _DIMENSION = re.compile(rb"<(?:\w+:)?dimension ref=\"([A-Z]+)([0-9]+)(?::([A-Z]+)([0-9]+))?\"")
 _FIRST_CELL = re.compile(rb"<c [^>]*?\br=\"([A-Z]+)([0-9]+)\"")
 _LAST_CELL = re.compile(rb"\br=\"([A-Z]+)([0-9]+)\"")
@@ -122,7 +125,7 @@ class Package:
 
     def _measured(self, member: str) -> int:
         first_rows, columns = list[int](), set[bytes]()
-        for text in self._rows(member):
+        for text in self.pieces(member):
             rows = [row for row in text.split(b"</row>") if b"<c " in row]
             ends = [
                 cell
@@ -150,18 +153,25 @@ class Package:
 
     def look(self, member: str) -> Part:
         """What MEMBER's XML says."""
-        rows = errors = booleans = 0
-        for text in self._rows(member):
-            rows += text.count(b"<row ") + text.count(b"<row>")
-            errors += text.count(b't="e"')
-            booleans += text.count(b't="b"')
-        return Part(rows, errors, booleans)
+        return count_parts(self.pieces(member))
+
+    def names(self) -> list[str]:
+        """The archive's members."""
+        return self._archive.namelist()
+
+    def size(self, member: str) -> int:
+        """How many bytes MEMBER has, as the archive's directory claims; 0 where there's none."""
+        return self._archive.getinfo(member).file_size if member in self._archive.NameToInfo else 0
+
+    def read(self, member: str) -> bytes:
+        """MEMBER as a whole, however large it is. Raises one of BROKEN."""
+        return b"".join(self._unpacked(member))
 
     def filled_rows(self, member: str) -> int:
         """How many rows of MEMBER have a value."""
-        return sum(1 for text in self._rows(member) for row in text.split(b"<row")[1:] if _VALUE.search(row))
+        return sum(1 for text in self.pieces(member) for row in text.split(b"<row")[1:] if _VALUE.search(row))
 
-    def _rows(self, member: str) -> Iterator[bytes]:
+    def pieces(self, member: str) -> Iterator[bytes]:
         """MEMBER's XML in pieces that end where a row does."""
         rest = b""
         for piece in self._unpacked(member):
@@ -188,6 +198,27 @@ class Package:
         while piece:
             yield piece
             piece = reader.decompress(reader.unconsumed_tail, _PIECE)
+
+
+def count_parts(texts: Iterable[bytes]) -> Part:
+    """What the XML of a sheet says in TEXTS, each of which ends where a row does."""
+    rows = errors = booleans = 0
+    for text in texts:
+        array = np.frombuffer(text, np.uint8)
+        for start in range(0, len(array), _STRIP):
+            first, second, third, fourth, fifth = _successive(array[start : start + _STRIP + 4])
+            is_type = (first == ord("t")) & (second == ord("=")) & (fifth == ord('"'))
+            errors += int(np.count_nonzero(is_type & (fourth == ord("e"))))
+            booleans += int(np.count_nonzero(is_type & (fourth == ord("b"))))
+            is_row = (first == ord("<")) & (second == ord("r")) & (third == ord("o")) & (fourth == ord("w"))
+            rows += int(np.count_nonzero(is_row & ((fifth == ord(" ")) | (fifth == ord(">")))))
+    return Part(rows, errors, booleans)
+
+
+def _successive(strip: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], ...]:
+    """Each byte of STRIP but the last four, and the four that follow it."""
+    count = max(0, len(strip) - 4)
+    return tuple(strip[step : count + step] for step in range(5))
 
 
 def _number(letters: bytes) -> int:

@@ -24,6 +24,7 @@ from stages.convert.sheet import Sheet
 
 _EMPTY = [""]  # what is NULL in quotes; without them it is so anyway
 PASSES = 6  # after so many, columns that still change are text
+_THREADS = 3  # that parse: one of two processors would often wait for Python's lock
 FILE = "_file"  # the column that tells the files of a group apart
 
 Blocks = Callable[[], Iterator[Block]]
@@ -125,7 +126,7 @@ class TextTable:
     def _in_order(self) -> Generator[_Parsed, None, None]:
         """The blocks, parsed and typed as far as can be told without those before them."""
         if self._is_large:
-            yield from mapped(self._blocks(), self._parse)
+            yield from mapped(self._blocks(), self._parse, _THREADS)
         else:
             yield from map(self._parse, self._blocks())
 

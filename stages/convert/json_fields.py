@@ -106,7 +106,7 @@ def _texts(text: Text, span: Span, _: Kind) -> pl.Series | None:
 
 def _has_backslash(views: Words) -> bool:
     """Whether one is in texts that VIEWS hold to the last byte."""
-    for word in (views[:, 0] >> _HALF, views[:, 1] ^ np.uint64(0)):
+    for word in (views[:, 0] >> _HALF, views[:, 1]):
         zeros = word ^ _BACKSLASHES
         if ((zeros - _ONES) & ~zeros & _TOPS).any():
             return True

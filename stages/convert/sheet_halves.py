@@ -14,7 +14,6 @@ from stages.convert.sheet_xml import Package, Part, count_parts
 LEAST, MOST = 16 * 1024 * 1024, 128 * 1024 * 1024  # bytes of XML; more than that isn't held several times
 _BEGIN, _END, _CLOSE = b"<sheetData>", b"</sheetData>", b"</worksheet>"
 _STRINGS = "xl/sharedStrings.xml"  # which each engine reads
-_NUMBERS = (pl.Int64, pl.Float64)
 
 
 def is_worth_it(package: Package, member: str) -> bool:
@@ -100,8 +99,6 @@ def _alike(upper: pl.Series, lower: pl.Series) -> tuple[pl.Series, pl.Series] | 
         return upper, lower.cast(upper.dtype) if lower.dtype == pl.Null else _nulls(lower, upper)
     if upper.null_count() == len(upper):
         return _nulls(upper, lower), lower
-    if upper.dtype in _NUMBERS and lower.dtype in _NUMBERS:
-        return upper.cast(pl.Float64), lower.cast(pl.Float64)
     return None
 
 

@@ -72,6 +72,11 @@ def test_what_only_its_name_calls_lines(bench: Bench, text: bytes, repaired: int
     assert sum(part.repaired for part in done.results.tables) == repaired
 
 
+def test_text_of_keys_that_stand_twice(bench: Bench) -> None:
+    done = bench.convert({"a.ndjson": b'{"a":1.5,"a":"x"}\n'}, types="text")
+    assert (done.types, done.rows) == ({"a": "VARCHAR", "a_2": "VARCHAR"}, [("1.5", "x")])
+
+
 @pytest.mark.parametrize("name", ["a.json", "a.ndjson"])
 def test_text_is_what_was_written(bench: Bench, name: str) -> None:
     records = [b'{"a":1.50,"b":true,"c":null,"d":{"x": 1.0},"e":"2024-01-02","f":1e400,"g":""}',

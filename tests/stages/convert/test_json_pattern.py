@@ -90,6 +90,16 @@ def test_every_byte_between_values_counts(size: int, values: tuple[bytes, bytes]
     assert json_pattern.read(lines[0] + b'{"a" : , "%s":%s }\n' % (key, values[1]), 2, wanted) is None
 
 
+def test_a_value_that_isn_t_there() -> None:
+    wanted = {"a": Shape(Kind("integer")), "b": Shape(Kind("text"))}
+    lines = b'{"a": 1 ,"b":"x"}\n{"a": 2 ,"b":%s}\n'
+    for last in (b'"y"', b"null"):
+        assert json_pattern.read(lines % last, 2, wanted) is not None
+        assert (
+            json_pattern.read(lines.replace(b" 2 ", b" ") % last, 2, wanted) is None
+        )  # the blank before is the one behind
+
+
 def _at(line: bytes, value: bytes) -> set[int]:
     """Where the bytes are of both VALUEs in LINE."""
     first, last = line.index(b":" + value) + 1, line.rindex(b":" + value) + 1

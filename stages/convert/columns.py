@@ -223,7 +223,7 @@ def _stamp(column: pl.Expr, kind: Kind) -> pl.Expr:
 
 
 _CLEANERS = {"comma": ((".", ""), (",", ".")), "grouped": ((",", ""),)}
-_BOOLEANS = {"upper": ("TRUE", "FALSE"), "lower": ("true", "false"), "title": ("True", "False")}
+BOOLEANS = {"lower": ("true", "false"), "upper": ("TRUE", "FALSE"), "title": ("True", "False")}
 _CASTS: dict[str, Callable[[pl.Expr, Kind], pl.Expr]] = {
     "integer": lambda column, kind: column.cast(pl.Int64, strict=False),
     "double": lambda column, kind: column.cast(pl.Float64, strict=False),
@@ -234,7 +234,7 @@ _CASTS: dict[str, Callable[[pl.Expr, Kind], pl.Expr]] = {
     "timestamp": _stamp,
     "timestamptz": _stamp,
     "time": lambda column, kind: column.str.to_time(kind.form, strict=False, cache=False),
-    "boolean": lambda column, kind: column == _BOOLEANS[kind.form][0],
+    "boolean": lambda column, kind: column == BOOLEANS[kind.form][0],
 }
 
 _WHOLE = r"-?(?:0|[1-9][0-9]*)"
@@ -261,5 +261,5 @@ _DOUBTS: dict[str, Callable[[pl.Expr, Kind], pl.Expr]] = {
         | column.str.starts_with("-0")
         | (column.str.starts_with("0") & (column.str.len_bytes() > 1))
     ),
-    "boolean": lambda column, kind: (column != _BOOLEANS[kind.form][0]) & (column != _BOOLEANS[kind.form][1]),
+    "boolean": lambda column, kind: (column != BOOLEANS[kind.form][0]) & (column != BOOLEANS[kind.form][1]),
 }

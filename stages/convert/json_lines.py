@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 import numpy as np
 
-from stages.convert import encoding, reasons
+from stages.convert import compiled, encoding, reasons
 from stages.convert.account import RejectedRecord
 from stages.convert.ahead import ahead
 from stages.convert.counter import Positions
@@ -70,6 +70,7 @@ def _read(source: Source, found: Encoding, bench: Bench) -> TablePart | None:
     def blocks() -> Iterator[RowBlock]:
         return _blocks(source, found, bench)
 
+    compiled.begin(source.length)
     is_large = source.length > 2 * CHUNK
     table = RowTable((lambda: ahead(blocks)) if is_large else blocks, bench, is_large=is_large)
     return table.read({"encoding": found.codec})

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
-from stages.convert import json_fields, json_spans
-from stages.convert.json_spans import Literals, Text
-from stages.convert.kinds import Kind
-from stages.convert.shapes import Shape
+from stages.convert import compiled, fields
+from stages.convert.fields import Fields
+from stages.convert.kinds import TEXT, Kind
+from stages.convert.shapes import TIMES, Shape
 
 Columns = dict[str, pl.Series]
 
 _KEY = re.compile(rb'[ \t]*"([^"\\\x00-\x1f]*)"[ \t]*:[ \t]*')
 _VALUE = re.compile(rb'"(?:[^"\\]|\\.)*"|[-0-9.eE+]+|true|false|null')
 _AFTER = re.compile(rb"[ \t]*([,}])")
+_PLAIN = ("integer", "double", "boolean", "null", "text", *TIMES)  # kinds that can be read here
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -85,23 +88,32 @@ def _take_object(line: bytes, at: int, before: int, path: tuple[str, ...], slots
 def read(data: bytes, count: int, shapes: dict[str, Shape]) -> Columns | None:
     """The columns of DATA, which is COUNT lines of UTF-8, none of them blank; None unless all are written after one
     pattern, and SHAPES hold their values."""
+    kernels = compiled.kernels()
     data = data if data.endswith(b"\n") else data + b"\n"
-    pattern = find(data[: data.find(b"\n") + 1])
-    if pattern is None:
+    pattern = find(data[: data.find(b"\n") + 1]) if kernels is not None else None
+    if pattern is None or len(data) > fields.MOST_BYTES:
         return None
     wanted = dict(_leaves(shapes, ()))
     paths = [slot.path for slot in pattern.slots]
-    if wanted.keys() != set(paths) or not all(map(json_fields.is_plain, wanted.values())):
+    if wanted.keys() != set(paths) or any(kind.name not in _PLAIN for kind in wanted.values()):
         return None
     kinds = [wanted[path] for path in paths]
-    text = Text(data)
-    literals = Literals(tuple(slot.literal for slot in pattern.slots), pattern.tail)
-    spans = json_spans.find(text, count, literals, [json_fields.look(kind) for kind in kinds])
-    found = json_fields.read(text, spans, kinds) if spans is not None else None
-    if found is None:
+    found = _fields(kernels, data, count, pattern, kinds)
+    columns = fields.read(kernels, found, kinds) if found is not None else None
+    if columns is None:
         return None
-    columns = dict(zip(paths, found, strict=True))
-    return {key: _column((key,), shape, columns) for key, shape in shapes.items()}
+    by_path = dict(zip(paths, columns, strict=True))
+    return {key: _column((key,), shape, by_path) for key, shape in shapes.items()}
+
+
+def _fields(kernels: Any, data: bytes, count: int, pattern: Pattern, kinds: list[Kind]) -> Fields | None:
+    """Where the values of DATA are; None where a line isn't written after PATTERN, or a text is none by its kind."""
+    literals = b"".join(slot.literal for slot in pattern.slots) + pattern.tail
+    ends = np.cumsum([len(slot.literal) for slot in pattern.slots])
+    texts = np.array([kind == TEXT or kind.name in TIMES for kind in kinds], np.uint8)
+    found = Fields(data, *fields.room(len(kinds), count), is_json=True)
+    places = (np.frombuffer(literals, np.uint8), ends, texts, found.starts, found.sizes)
+    return found if kernels.find_in_lines(np.frombuffer(data, np.uint8), *places) == count else None
 
 
 def _leaves(shapes: dict[str, Shape], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Kind]]:

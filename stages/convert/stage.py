@@ -5,14 +5,14 @@ from __future__ import annotations
 import ctypes
 import logging
 from collections.abc import Callable, Generator, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from pipeline.config import Config
 from pipeline.config import Convert as Limits
 from pipeline.model import Closed, Desk, Done, Output, Reason, Task
-from stages.convert import reasons
+from stages.convert import compiled, reasons
 from stages.convert.drawer import Drawer
 from stages.convert.encoding import LineTooLong
 from stages.convert.family import Bench, Family, Head, Refused
@@ -33,6 +33,7 @@ class Convert:
 
     def __init__(self, config: Config, families: Sequence[Family]) -> None:
         self._limits = config.convert
+        compiled.look_in(Path(config.paths.state))
         wanted = set(config.convert.formats)
         self._families = [family for family in families if not wanted or family.name in wanted]
 

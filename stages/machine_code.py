@@ -21,8 +21,30 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parent / "convert"
 _SOURCES = ("kernels.py", "kernel_parts.py")
 _CPU_FACTS = ("model name", "flags", "Features", "CPU part", "CPU implementer")
-_CACHE = "NUMBA_CACHE_DIR"
 FOLDER = "code"  # in the state directory
+PREFIX = "stampmill_"  # of a function's name in its object file
+# The kernels and what they take: arrays of bytes, of integers and doubles by size, and numbers of 64 bits (q).
+SIGNATURES = {
+    "find_in_lines": "u1 u1 i8 u1 q i4 i4",
+    "find_in_records": "u1 q q q q i4 i4",
+    "texts": "u1 i4 i4 q u8 u1 q",
+    "integers": "u1 i4 i4 i8",
+    "doubles": "u1 i4 i4 q f8",
+    "dates": "u1 i4 i4 i4",
+    "stamps": "u1 i4 i4 q q q i8",
+    "booleans": "u1 i4 i4 q u1",
+    "are_numbers": "u1 i4 i4",
+}
+# What Numba's code would call where it raises something or gives memory back, which ours never does.
+NEVER_CALLED = (
+    "NRT_Free",
+    "NRT_MemInfo_call_dtor",
+    "numba_do_raise",
+    "numba_gil_ensure",
+    "numba_gil_release",
+    "numba_runtime_build_excinfo_struct",
+    "numba_unpickle",
+)
 
 
 @lru_cache(maxsize=1)
@@ -85,9 +107,30 @@ def _make(place: Path) -> None:
 
 
 def _compile_into(folder: Path) -> None:
-    from stages.convert import compiled
+    """Compiles each kernel to an object file in FOLDER, whose function takes a pointer and a size for each array."""
+    import llvmlite.binding as llvm
+    from numba import carray, cfunc, types
 
-    compiled.load(folder)
+    from stages.convert import kernels
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple()
+    features = llvm.get_host_cpu_features().flatten()
+    machine = target.create_target_machine(llvm.get_host_cpu_name(), features, opt=3, jit=True)
+    elements = {"u1": types.uint8, "i4": types.int32, "i8": types.int64, "u8": types.uint64, "f8": types.float64}
+    for name, signature in SIGNATURES.items():
+        words = signature.split()
+        taken = [f"a{index}" if word == "q" else f"a{index}, n{index}" for index, word in enumerate(words)]
+        passed = [f"a{index}" if word == "q" else f"carray(a{index}, (n{index},))" for index, word in enumerate(words)]
+        names = {"carray": carray, "kernel": getattr(kernels, name)}
+        exec(f"def take({', '.join(taken)}): return kernel({', '.join(passed)})", names)
+        kinds: list[object] = []
+        for word in words:
+            kinds += [types.int64] if word == "q" else [types.CPointer(elements[word]), types.int64]
+        made = cfunc(types.int64(*kinds), error_model="numpy")(names["take"])
+        code = made.inspect_llvm().replace(made.native_name, f"{PREFIX}{name}")
+        (folder / f"{name}.o").write_bytes(machine.emit_object(llvm.parse_assembly(code)))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,69 @@
-"""The kernels as machine code, which takes a third of a second to load: only where there's much to read, and only if it
-was made before."""
+"""The kernels as machine code, as far as it was made: loaded where there's much to read, since that takes some time too.
+
+It's loaded by llvmlite alone, from plain object files: nothing of them is run as Python, and Numba isn't imported.
+"""
 
 from __future__ import annotations
 
-import importlib
+import ctypes
 import logging
 import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages import machine_code
 
-WORTH = 48 * 1024 * 1024  # bytes of a file for which loading pays
+WORTH = 32 * 1024 * 1024  # bytes of a file for which loading pays
 _log = logging.getLogger(__name__)
+
+
+class Kernel:
+    """One kernel: it takes arrays of just the types of its signature, and numbers. It runs without Python's lock."""
+
+    def __init__(self, address: int, signature: str) -> None:
+        self._types = [None if word == "q" else np.dtype(word) for word in signature.split()]
+        kinds: list[Any] = []
+        for dtype in self._types:
+            kinds += [ctypes.c_int64] if dtype is None else [ctypes.c_void_p, ctypes.c_int64]
+        self._call = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(address)
+
+    def __call__(self, *values: Any) -> int:
+        flat: list[int] = []
+        for value, dtype in zip(values, self._types, strict=True):
+            if dtype is None:
+                flat.append(value)
+                continue
+            assert value.dtype == dtype and value.flags.c_contiguous
+            flat += (value.ctypes.data, value.size)
+        return int(self._call(*flat))
+
+
+class Kernels:
+    """The kernels whose object files lie in FOLDER. Raises OSError, and RuntimeError where one is no such thing."""
+
+    def __init__(self, folder: Path) -> None:
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        for name in machine_code.NEVER_CALLED:
+            llvm.add_symbol(name, _address_of_abort())
+        target = llvm.Target.from_default_triple().create_target_machine()
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)  # which owns the code
+        for name in machine_code.SIGNATURES:
+            self._engine.add_object_file(llvm.ObjectFileRef.from_data((folder / f"{name}.o").read_bytes()))
+        self._engine.finalize_object()
+        for name, signature in machine_code.SIGNATURES.items():
+            setattr(self, name, Kernel(self._engine.get_function_address(machine_code.PREFIX + name), signature))
+
+    def __getattr__(self, name: str) -> Kernel:
+        raise AttributeError(name)
+
+
+def _address_of_abort() -> int:
+    return ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value or 0
 
 
 class _Loader:
@@ -22,7 +73,7 @@ class _Loader:
         self.state: Path | None = None
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._kernels: Any = None
+        self._kernels: Kernels | None = None
 
     def begin(self) -> None:
         with self._lock:
@@ -30,7 +81,7 @@ class _Loader:
                 self._thread = threading.Thread(target=self._run, name="kernels", daemon=True)
                 self._thread.start()
 
-    def wait(self) -> Any:
+    def wait(self) -> Kernels | None:
         thread = self._thread
         if thread is not None:
             thread.join()
@@ -41,7 +92,7 @@ class _Loader:
         if folder is None:
             return
         try:
-            self._kernels = load(folder)
+            self._kernels = Kernels(folder)
         except Exception:
             _log.exception("machine code in %s can't be loaded; large files are read more slowly", folder)
 
@@ -54,42 +105,12 @@ def look_in(state: Path) -> None:
     _loader.state = state
 
 
-def begin(size: int) -> None:
+def begin(size: int = WORTH) -> None:
     """Loads them, if SIZE bytes to read are worth it, while other things go on."""
     if size >= WORTH:
         _loader.begin()
 
 
-def kernels() -> Any:
-    """The module `kernels`, which is waited for if it's being loaded; None where it isn't."""
+def kernels() -> Kernels | None:
+    """The kernels, which are waited for if they're being loaded; None where they aren't."""
     return _loader.wait()
-
-
-def load(folder: Path) -> Any:
-    """The module `kernels`, its machine code from FOLDER, or made anew and put there. Raises what Numba does, and OSError
-    where it can't be put there."""
-    import numba.core.caching
-    import numba.core.config
-
-    class Locator(numba.core.caching.UserProvidedCacheLocator):  # type: ignore[misc]
-        """A folder of our own, which needn't be writable."""
-
-        def ensure_cache_path(self) -> None:
-            """It's there."""
-
-        def get_cache_path(self) -> str:
-            """It."""
-            return str(folder)
-
-        @classmethod
-        def from_function(cls, function: Any, file: str) -> Any:
-            """For every function."""
-            return cls(function, file)
-
-    numba.core.config.CACHE_DIR = str(folder)
-    standard = numba.core.caching.CacheImpl._locator_classes
-    numba.core.caching.CacheImpl._locator_classes = [Locator]
-    try:
-        return importlib.import_module("stages.convert.kernels")
-    finally:
-        numba.core.caching.CacheImpl._locator_classes = standard

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from stages.convert.compiled import Kernels
 from stages.convert.columns import BOOLEANS, fit_all
 from stages.convert.kinds import DATE, TEXT, Kind
 
@@ -43,11 +44,11 @@ def room(columns: int, rows: int) -> tuple[Places, Places]:
     memory = getattr(_local, "memory", None)
     if memory is None or memory.size < 2 * columns * rows:
         memory = _local.memory = np.empty(2 * columns * rows, np.int32)
-    starts, sizes = memory[: 2 * columns * rows].reshape(2, columns, rows)
-    return starts, sizes
+    found = memory[: 2 * columns * rows].reshape(2, columns, rows)
+    return found[0], found[1]
 
 
-def read(kernels: Any, fields: Fields, kinds: Sequence[Kind]) -> list[pl.Series] | None:
+def read(kernels: Kernels, fields: Fields, kinds: Sequence[Kind]) -> list[pl.Series] | None:
     """The columns of FIELDS as their KINDS, which are settled; None where a value isn't what its kind says."""
     columns = _Columns(kernels, fields)
     found = [columns.typed(index, kind) for index, kind in enumerate(kinds)]
@@ -64,7 +65,7 @@ def read(kernels: Any, fields: Fields, kinds: Sequence[Kind]) -> list[pl.Series]
 class _Columns:
     """The columns of a block of fields."""
 
-    def __init__(self, kernels: Any, fields: Fields) -> None:
+    def __init__(self, kernels: Kernels, fields: Fields) -> None:
         self._kernels = kernels
         self._fields = fields
         self._bytes = np.frombuffer(fields.data, np.uint8)
@@ -93,7 +94,7 @@ class _Columns:
         import pyarrow as pa
 
         fields = self._fields
-        views = np.empty((fields.rows, 2), np.uint64)
+        views = np.empty(2 * fields.rows, np.uint64)
         starts, sizes = fields.starts[index], fields.sizes[index]
         used = self._kernels.texts(self._bytes, starts, sizes, fields.is_json, views, self._arena, self._used)
         if used < 0:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
 
 from stages.convert import compiled, fields
+from stages.convert.compiled import Kernels
 from stages.convert.fields import Fields
 from stages.convert.kinds import TEXT, Kind
 from stages.convert.shapes import TIMES, Shape
@@ -106,13 +106,13 @@ def read(data: bytes, count: int, shapes: dict[str, Shape]) -> Columns | None:
     return {key: _column((key,), shape, by_path) for key, shape in shapes.items()}
 
 
-def _fields(kernels: Any, data: bytes, count: int, pattern: Pattern, kinds: list[Kind]) -> Fields | None:
+def _fields(kernels: Kernels, data: bytes, count: int, pattern: Pattern, kinds: list[Kind]) -> Fields | None:
     """Where the values of DATA are; None where a line isn't written after PATTERN, or a text is none by its kind."""
     literals = b"".join(slot.literal for slot in pattern.slots) + pattern.tail
     ends = np.cumsum([len(slot.literal) for slot in pattern.slots])
     texts = np.array([kind == TEXT or kind.name in TIMES for kind in kinds], np.uint8)
     found = Fields(data, *fields.room(len(kinds), count), is_json=True)
-    places = (np.frombuffer(literals, np.uint8), ends, texts, found.starts, found.sizes)
+    places = (np.frombuffer(literals, np.uint8), ends, texts, count, found.starts.ravel(), found.sizes.ravel())
     return found if kernels.find_in_lines(np.frombuffer(data, np.uint8), *places) == count else None
 
 

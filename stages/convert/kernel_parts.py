@@ -32,6 +32,7 @@ OTHERS = np.array([int.from_bytes(word, "little") for word in (b"false", b"FALSE
 _INLINE = 12  # bytes of a text that Arrow holds beside its length
 
 inner = njit(error_model="numpy", nogil=True)
+hot = njit(error_model="numpy", nogil=True, inline="always")  # where a call costs as much as what it does
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -82,13 +83,15 @@ def first(flags):
 @inner
 def is_at(data, at, literals, start, end):
     """Whether LITERALS from START up to END stand in DATA at AT."""
-    if at + end - start > data.size:
+    size = end - start
+    if at + size > data.size:
         return False
-    while end - start >= 8:
-        if word_at(data, at) != word_at(literals, start):
+    if size < 8:
+        return (word_at(data, at) ^ word_at(literals, start)) & LOW[size] == 0
+    for step in range(0, size - 8, 8):
+        if load(data, at + step) != load(literals, start + step):
             return False
-        at, start = at + 8, start + 8
-    return (word_at(data, at) ^ word_at(literals, start)) & LOW[end - start] == 0
+    return load(data, at + size - 8) == load(literals, end - 8)
 
 
 @inner
@@ -147,7 +150,7 @@ def quote_after(data, at, quotes):
     return at
 
 
-@inner
+@hot
 def digits(data, start, size):
     """The number that SIZE digits, 0 to 16, from START on are, and whether they are digits."""
     if size > 8:
@@ -159,7 +162,7 @@ def digits(data, start, size):
     return eight(word_at(data, start), size)
 
 
-@inner
+@hot
 def eight(word, size):
     """The same of the first SIZE bytes of WORD, 1 to 8."""
     if size < 8:
@@ -245,13 +248,14 @@ def stamp(data, start, end, gap, has_fraction, has_zone):
 @inner
 def put_view(views, row, data, start, size, buffer):
     """A text as Arrow has it: its size and four bytes, then the next eight, or else which BUFFER it's in, and where."""
-    views[row, 0] = np.uint64(size) | ((word_at(data, start) & LOW[min(size, 4)]) << np.uint64(32))
+    at = 2 * row
+    views[at] = np.uint64(size) | ((word_at(data, start) & LOW[min(size, 4)]) << np.uint64(32))
     if size > _INLINE:
-        views[row, 1] = np.uint64(buffer) | (np.uint64(start) << np.uint64(32))
+        views[at + 1] = np.uint64(buffer) | (np.uint64(start) << np.uint64(32))
     elif size > 4:
-        views[row, 1] = word_at(data, start + 4) & LOW[size - 4]
+        views[at + 1] = word_at(data, start + 4) & LOW[size - 4]
     else:
-        views[row, 1] = 0
+        views[at + 1] = 0
 
 
 @inner

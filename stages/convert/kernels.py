@@ -1,59 +1,49 @@
-"""Lines of JSON and records of delimited text taken apart, and their values typed, as machine code: a walk over a block
-to see where its values are, then one for each column.
+"""Lines of JSON and records of delimited text taken apart, and their values typed: a walk over a block to see where its
+values are, then one for each column. `machine_code` makes machine code of it, by Numba; `compiled` has what they take.
 
-Numba compiles this module; import it by `compiled` only. Nothing is guessed: each byte belongs to a value or to what must
-stand between values, and each value is just what is said, else a walk stops. No walk looks at a byte that isn't there.
+Nothing is guessed: each byte belongs to a value or to what must stand between values, and each value is just what is said,
+else a walk stops. No walk looks at a byte that isn't there.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit, types
 
 from stages.convert import kernel_parts as parts
-
-_DATA = types.Array(types.uint8, 1, "C", readonly=True)
-_PLACES, _NUMBERS, _GRID = types.int32[::1], types.int64[::1], types.int32[:, ::1]
-_VIEWS, _BYTES, _FLAGS = types.uint64[:, ::1], types.uint8[::1], types.uint8[::1]
+from stages.convert.kernel_parts import inner
 
 
-def _outer(signature: Any) -> Any:
-    """Compiled for SIGNATURE at once, or loaded; it runs without Python's lock."""
-    return njit(signature, error_model="numpy", nogil=True, cache=True)
-
-
-@_outer(types.int64(_DATA, _DATA, _NUMBERS, _FLAGS, _GRID, _GRID))
-def find_in_lines(data, literals, ends, texts, starts, sizes):
+@inner
+def find_in_lines(data, literals, ends, texts, rows, starts, sizes):
     """Where the values of lines of JSON are, each of which has LITERALS before its values, the slot's own end at ENDS, and
     after the last; TEXTS are the slots that have quotes around them.
 
-    DATA are whole lines in UTF-8, fewer than 2^31 bytes. STARTS and SIZES get a row for each slot: -1 and 0 where it's
+    DATA are whole lines in UTF-8, fewer than 2^31 bytes. STARTS and SIZES get ROWS for each slot: -1 and 0 where it's
     null, the size as it's written less one and negative where there are escapes in it. Gives how many lines were read."""
     at, row = 0, 0
-    while at < data.size and row < starts.shape[1]:
+    while at < data.size and row < rows:
         literal = 0
-        for slot in range(starts.shape[0]):
+        for slot in range(ends.size):
             if not parts.is_at(data, at, literals, literal, ends[slot]):
                 return -1
             at += ends[slot] - literal
             literal = ends[slot]
+            place = slot * rows + row
             if texts[slot] and at < data.size and data[at] == 0x22:
                 at += 1
                 end = parts.text_end(data, at)
-                starts[slot, row], sizes[slot, row] = at, end - at
+                starts[place], sizes[place] = at, end - at
                 if end < data.size and data[end] == 0x5C:
                     end = parts.escaped_end(data, end)
-                    sizes[slot, row] = at - end - 1
+                    sizes[place] = at - end - 1
                 if end >= data.size or data[end] != 0x22:
                     return -1
                 at = end + 1
             else:
                 end = parts.token_end(data, at)
-                starts[slot, row], sizes[slot, row] = at, end - at
+                starts[place], sizes[place] = at, end - at
                 if end - at == 4 and parts.word_at(data, at) & parts.LOW[4] == parts.NULL:
-                    starts[slot, row], sizes[slot, row] = -1, 0
+                    starts[place], sizes[place] = -1, 0
                 elif texts[slot] or end == at:
                     return -1
                 at = end
@@ -64,18 +54,18 @@ def find_in_lines(data, literals, ends, texts, starts, sizes):
     return row if at == data.size else -1
 
 
-@_outer(types.int64(_DATA, types.int64, types.int64, _GRID, _GRID))
-def find_in_records(data, delimiter, quote, starts, sizes):
-    """Where the fields of delimited text are, as many of each record as STARTS has rows; QUOTE is -1 where there is none.
+@inner
+def find_in_records(data, delimiter, quote, columns, rows, starts, sizes):
+    """Where the fields of delimited text are, COLUMNS of them in each of ROWS records; QUOTE is -1 where there is none.
     Quotes are around whole fields, and doubled within, where the size is given as for escapes. The rest is as for
     lines; an empty field is null."""
     delimiters = np.uint64(delimiter) * parts.ONES
     quotes = np.uint64(quote if quote >= 0 else 0x0A) * parts.ONES
     at, row = 0, 0
-    last = starts.shape[0] - 1
-    while at < data.size and row < starts.shape[1]:
-        for slot in range(starts.shape[0]):
-            start = at
+    last = columns - 1
+    while at < data.size and row < rows:
+        for slot in range(columns):
+            start, place = at, slot * rows + row
             is_doubled = False
             if at < data.size and data[at] == quote:
                 start += 1
@@ -98,20 +88,20 @@ def find_in_records(data, delimiter, quote, starts, sizes):
             elif slot < last:
                 return -1
             at += 1
-            sizes[slot, row] = start - end - 1 if is_doubled else end - start
-            starts[slot, row] = start if end > start else -1
+            sizes[place] = start - end - 1 if is_doubled else end - start
+            starts[place] = start if end > start else -1
         row += 1
     return row if at >= data.size else -1
 
 
-@_outer(types.int64(_DATA, _PLACES, _PLACES, types.boolean, _VIEWS, _BYTES, types.int64))
+@inner
 def texts(data, starts, sizes, is_json, views, arena, used):
     """The texts at STARTS as Arrow's views of DATA, or of ARENA where they have escapes or doubled quotes: copied there
     from USED on, and there is room. Gives what is used of it then; -1 where an escape means nothing."""
     for row in range(starts.size):
         start, size = np.int64(starts[row]), np.int64(sizes[row])
         if start < 0:
-            views[row, 0] = views[row, 1] = 0
+            views[2 * row] = views[2 * row + 1] = 0
         elif size >= 0:
             parts.put_view(views, row, data, start, size, 0)
         else:
@@ -124,7 +114,7 @@ def texts(data, starts, sizes, is_json, views, arena, used):
     return used
 
 
-@_outer(types.int64(_DATA, _PLACES, _PLACES, _NUMBERS))
+@inner
 def integers(data, starts, sizes, numbers):
     """The integers at STARTS, 0 for null. Gives how many were read, all unless one is none, or has over 16 digits."""
     for row in range(starts.size):
@@ -145,7 +135,7 @@ def integers(data, starts, sizes, numbers):
     return starts.size
 
 
-@_outer(types.int64(_DATA, _PLACES, _PLACES, types.boolean, types.float64[::1]))
+@inner
 def doubles(data, starts, sizes, is_json, numbers):
     """The same of numbers with so few digits that a double is just that."""
     for row in range(starts.size):
@@ -159,7 +149,7 @@ def doubles(data, starts, sizes, is_json, numbers):
     return starts.size
 
 
-@_outer(types.int64(_DATA, _PLACES, _PLACES, types.int32[::1]))
+@inner
 def dates(data, starts, sizes, days):
     """The same of ISO's dates, as days since 1970."""
     for row in range(starts.size):
@@ -173,7 +163,7 @@ def dates(data, starts, sizes, days):
     return starts.size
 
 
-@_outer(types.int64(_DATA, _PLACES, _PLACES, types.int64, types.boolean, types.boolean, _NUMBERS))
+@inner
 def stamps(data, starts, sizes, gap, has_fraction, has_zone, micros):
     """The same of ISO's times, as microseconds since 1970: GAP is the byte between day and time, there may be a fraction
     of up to six digits, and a Z must follow, if so is said."""
@@ -187,7 +177,7 @@ def stamps(data, starts, sizes, gap, has_fraction, has_zone, micros):
     return starts.size
 
 
-@_outer(types.int64(_DATA, _PLACES, _PLACES, types.int64, _FLAGS))
+@inner
 def booleans(data, starts, sizes, form, flags):
     """The same of the words for true and false: lower case, upper case, or as titles, by FORM."""
     for row in range(starts.size):
@@ -200,7 +190,7 @@ def booleans(data, starts, sizes, form, flags):
     return starts.size
 
 
-@_outer(types.boolean(_DATA, _PLACES, _PLACES))
+@inner
 def are_numbers(data, starts, sizes):
     """Whether what is at STARTS, but for nulls, begins as numbers do in JSON."""
     for row in range(starts.size):

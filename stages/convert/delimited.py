@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from stages.convert import dialect, encoding, header, reasons
+from stages.convert import compiled, dialect, encoding, header, reasons
 from stages.convert.ahead import ahead
 from stages.convert.blocks import Block, Splitter, Wider
 from stages.convert.encoding import Encoding
@@ -146,6 +146,7 @@ def _line(row: Sequence[str]) -> str:
 
 
 def _read(plan: Plan, source: Source, bench: Bench) -> None:
+    compiled.begin(source.length)
     sheet = bench.sheet()
 
     def blocks() -> Iterator[Block]:

@@ -37,6 +37,15 @@ class Fields(msgspec.Struct):
         """How many values a column has."""
         return self.starts.shape[1]
 
+    @property
+    def bytes(self) -> npt.NDArray[np.uint8]:
+        """The same data."""
+        return np.frombuffer(self.data, np.uint8)
+
+    def nulls(self) -> list[int]:
+        """How many of each column are null."""
+        return [int(np.count_nonzero(column < 0)) for column in self.starts]
+
 
 def room(columns: int, rows: int) -> tuple[Places, Places]:
     """Room for `starts` and `sizes`. A thread has it once, and again when it asks the next time: fresh memory costs as
@@ -68,7 +77,7 @@ class _Columns:
     def __init__(self, kernels: Kernels, fields: Fields) -> None:
         self._kernels = kernels
         self._fields = fields
-        self._bytes = np.frombuffer(fields.data, np.uint8)
+        self._bytes = fields.bytes
         self._arena = np.empty(len(fields.data), np.uint8)  # for texts that aren't written as they are
         self._used = 0
 

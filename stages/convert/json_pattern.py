@@ -113,7 +113,7 @@ def _fields(kernels: Kernels, data: bytes, count: int, pattern: Pattern, kinds: 
     texts = np.array([kind == TEXT or kind.name in TIMES for kind in kinds], np.uint8)
     found = Fields(data, *fields.room(len(kinds), count), is_json=True)
     places = (np.frombuffer(literals, np.uint8), ends, texts, count, found.starts.ravel(), found.sizes.ravel())
-    return found if kernels.find_in_lines(np.frombuffer(data, np.uint8), *places) == count else None
+    return found if kernels.find_in_lines(found.bytes, *places) == count else None
 
 
 def _leaves(shapes: dict[str, Shape], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Kind]]:

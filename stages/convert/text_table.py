@@ -14,15 +14,18 @@ import msgspec
 import polars as pl
 
 from pipeline.model import Column
+from stages.convert import compiled, fields
 from stages.convert.ahead import mapped
 from stages.convert.blocks import Block
 from stages.convert.columns import Typed, typed
 from stages.convert.family import Bench
-from stages.convert.kinds import NULL, TEXT, Kind, pinned_kind, settle, sql_type
+from stages.convert.fields import Fields
+from stages.convert.kinds import NULL, TEXT, Kind, pinned_kind, settle, sql_type, with_empty
 from stages.convert.records import Dialect, read_record
 from stages.convert.sheet import Sheet
 
 _EMPTY = [""]  # what is NULL in quotes; without them it is so anyway
+_LEAST_ROWS = 500  # of a block for the kernels
 PASSES = 6  # after so many, columns that still change are text
 _THREADS = 3  # that parse: one of two processors would often wait for Python's lock
 FILE = "_file"  # the column that tells the files of a group apart
@@ -54,10 +57,10 @@ class Totals(msgspec.Struct):
 
 
 class _Parsed(msgspec.Struct):
-    """A block, its fields as text, and typed by the kinds that were known when that began."""
+    """A block, its fields as text where that was needed, and typed by the kinds that were known when that began."""
 
     block: Block
-    frame: pl.DataFrame
+    frame: pl.DataFrame | None
     before: list[Kind]
     typed: Typed
 
@@ -140,9 +143,12 @@ class TextTable:
         for reject in block.rejects:
             self._sheet.reject(reject if reject.file else reject.counted_on(before))
 
-    def _parse(self, unproven: Block) -> _Parsed:
-        block, frame = self._parsed(unproven)
+    def _parse(self, block: Block) -> _Parsed:
         before = self._kinds
+        found = by_kernels(block, self._layout, before)
+        if found is not None:
+            return _Parsed(block, None, before, found)
+        block, frame = self._parsed(block)
         return _Parsed(block, frame, before, typed(frame, before) if block.rows or not block.read else _UNTYPED)
 
     def _parsed(self, block: Block) -> tuple[Block, pl.DataFrame]:
@@ -158,7 +164,7 @@ class TextTable:
         """The rows of PARSED by kinds that hold them and all that came before."""
         found = parsed.typed
         if parsed.before != self._kinds:  # other blocks have told more meanwhile
-            found = typed(parsed.frame, self._kinds)
+            found = self._typed_again(parsed)
         if found.kinds != self._kinds:
             self._kinds = found.kinds
         columns = [column.alias(name) for column, name in zip(found.columns, self._layout.names, strict=True)]
@@ -168,7 +174,41 @@ class TextTable:
         return pl.DataFrame(columns)
 
 
+    def _typed_again(self, parsed: _Parsed) -> Typed:
+        if parsed.frame is None:
+            found = by_kernels(parsed.block, self._layout, self._kinds)
+            if found is not None:
+                return found
+            parsed.block, parsed.frame = self._parsed(parsed.block)
+        return typed(parsed.frame, self._kinds)
+
+
 _UNTYPED = Typed([], [])
+
+
+def by_kernels(block: Block, layout: Layout, kinds: Sequence[Kind]) -> Typed | None:
+    """BLOCK's fields as KINDS, taken apart and typed by kernels; None where they aren't loaded, or can't, or a field has
+    another kind. Then the engine has its turn."""
+    kernels = compiled.kernels() if block.rows >= _LEAST_ROWS else None
+    if kernels is None or block.frame is not None or layout.restore or layout.is_trimmed:
+        return None
+    if len(block.data) > fields.MOST_BYTES:
+        return None
+    found = Fields(block.data, *fields.room(len(kinds), block.rows))
+    quote = layout.quote[0] if layout.quote else -1
+    places = (len(kinds), block.rows, found.starts.ravel(), found.sizes.ravel())
+    if kernels.find_in_records(found.bytes, layout.delimiter[0], quote, *places) != block.rows:
+        return None
+    nulls = found.nulls()
+    settled = [settle(kind) for kind in kinds]
+    after = [with_empty(kind) if empty else kind for kind, empty in zip(kinds, nulls, strict=True)]
+    undecided = [kind.name != "text" and known == TEXT for kind, known in zip(kinds, settled, strict=True)]
+    if [settle(kind) for kind in after] != settled or any(
+        is_open and empty < block.rows for is_open, empty in zip(undecided, nulls, strict=True)
+    ):
+        return None
+    columns = fields.read(kernels, found, settled)
+    return Typed(columns, after) if columns is not None else None
 
 
 def _first_kinds(layout: Layout, bench: Bench) -> list[Kind]:

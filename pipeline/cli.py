@@ -16,6 +16,7 @@ from pipeline.errors import ExitCode, StampmillError
 from pipeline.model import Options, StageName
 from pipeline.verbs import account, daemon, files, forget, jobs, library, service, setup
 from pipeline.verbs.common import ConfigOption, JsonOption, err, out, safe
+from stages import machine_code
 
 STAGES: Final = {
     StageName.INTAKE: "stages.intake",
@@ -93,7 +94,7 @@ def process_command(
     Example: stampmill process ~/drops --into ~/tables
     """
     options = Options(password=files.password_in(password_file), types=files.types_of(types))
-    files.run_process(paths, into, options, STAGES, as_json=as_json)
+    files.run_process(paths, into, options, STAGES, machine_code.begin, as_json=as_json)
 
 
 @app.command("run")
@@ -104,7 +105,7 @@ def run_command(config: ConfigOption = None) -> None:
 
     Example: stampmill run --config ~/.config/stampmill/config.toml
     """
-    daemon.run_daemon(config, STAGES)
+    daemon.run_daemon(config, STAGES, machine_code.begin)
 
 
 @app.command("forget")

@@ -42,6 +42,11 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.state) / "spool"
 
     @property
+    def code(self) -> Path:
+        """Machine code that stages run, where it can't lie beside their own files."""
+        return Path(self.state) / "code"
+
+    @property
     def ledger(self) -> Path:
         """The SQLite database."""
         return Path(self.state) / "ledger.sqlite"

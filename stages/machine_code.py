@@ -1,8 +1,8 @@
-"""Where machine code lies that was made of Python once, and `python -m stages.machine_code STATE`, which makes it.
+"""Machine code that's made of Python functions once, by Numba, and `python -m stages.machine_code [FOLDER]`, which makes it.
 
-Making it takes seconds, so that's done once for an installation, and never by a worker: what reads people's files may
-write no code. It lies with the package's own compiled files, or below the state directory where those can't be written.
-Standard library only: each start of a daemon asks whether there's something to do.
+Making it takes ten seconds, so that's done once for an installation, and never by a worker: what reads people's files may
+write no code. It lies with the package's own compiled files, or in FOLDER where those can't be written. Without it all
+works, large files of text more slowly. Standard library at the top: each start asks whether there's something to do.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib
 import importlib.metadata
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent / "convert"
+_KERNELS, _LOADER = "stages.convert.kernels", "stages.convert.compiled"  # by name: they import this module
 _SOURCES = ("kernels.py", "kernel_parts.py")
 _CPU_FACTS = ("model name", "flags", "Features", "CPU part", "CPU implementer")
-FOLDER = "code"  # in the state directory
+_SUM = "kernels.sha256"
 PREFIX = "stampmill_"  # of a function's name in its object file
 # The kernels and what they take: arrays of bytes, of integers and doubles by size, and numbers of 64 bits (q).
 SIGNATURES = {
@@ -63,56 +66,96 @@ def _cpu() -> set[str]:
     return set()
 
 
-def places(state: Path | None) -> list[Path]:
-    """Where it may lie, the best place first; STATE is the state directory, if there is one."""
-    return [_PACKAGE / "__pycache__" / stamp(), *([state / FOLDER / stamp()] if state else [])]
+def places(code: Path | None) -> list[Path]:
+    """Where it may lie, the best place first; CODE is a folder for where it can't lie with the package."""
+    return [_PACKAGE / "__pycache__" / stamp(), *([code / stamp()] if code else [])]
 
 
-def found(state: Path | None) -> Path | None:
+def found(code: Path | None) -> Path | None:
     """Where it lies; None where it isn't made yet."""
-    return next((place for place in places(state) if place.is_dir()), None)
+    return next((place for place in places(code) if (place / _SUM).is_file()), None)
 
 
-def make(state: Path | None) -> Path | None:
-    """Makes it, unless it's there or being made; where it lies, None where it's not there yet."""
-    for place in () if found(state) else places(state):
-        with contextlib.suppress(OSError), _alone(place.parent):
-            if not place.is_dir():
+def begin(code: Path | None) -> None:
+    """Has it made by another process, of the lowest priority, that nobody waits for, unless it's there."""
+    if found(code) is None:
+        argv = [sys.executable, "-m", "stages.machine_code", "--begin", *([str(code)] if code else [])]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                timeout=10,
+            )
+
+
+def make(code: Path | None, *, patient: bool = False) -> Path | None:
+    """Makes it, unless it's there or being made, which PATIENT waits for; where it lies, None where it's not there yet."""
+    for place in () if found(code) else places(code):
+        with contextlib.suppress(OSError), _alone(place.parent, 0 if patient else fcntl.LOCK_NB):
+            if found(code) is None:
                 _make(place)
             break
-    return found(state)
+    return found(code)
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Held by one process at a time; OSError where another has it, or FOLDER can't be written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / "kernels.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def _alone(folder: Path, how: int) -> Iterator[None]:
+    """Held by one process at a time; OSError where FOLDER can't be written, or another has it and HOW is not to wait."""
+    folder.mkdir(exist_ok=True)
+    lock = os.open(folder / "kernels.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | how)
         yield
     finally:
         os.close(lock)
 
 
 def _make(place: Path) -> None:
+    """Makes it, and moves it to PLACE when it's whole and has run once."""
     part = place.with_name(f"{place.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    for old in (part, *place.parent.glob("kernels-*")):
+        shutil.rmtree(old, ignore_errors=True)
     part.mkdir()
     _compile_into(part)
-    for old in place.parent.glob("kernels-*"):
-        if old != part:
-            shutil.rmtree(old, ignore_errors=True)
+    (part / _SUM).write_text(checksum(part))
+    for path in (*part.iterdir(), part):
+        _sync(path)
+    _try(part)
     part.rename(place)
+
+
+def checksum(folder: Path) -> str:
+    """Of what the object files in FOLDER hold; OSError where one isn't there."""
+    return hashlib.sha256(b"".join((folder / f"{name}.o").read_bytes() for name in SIGNATURES)).hexdigest()
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the object files in FOLDER are as they were made: a damaged one would end the process that loads it."""
+    try:
+        return (folder / _SUM).read_text() == checksum(folder)
+    except OSError:
+        return False
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def _try(folder: Path) -> None:
+    importlib.import_module(_LOADER).Kernels(folder).check()
 
 
 def _compile_into(folder: Path) -> None:
     """Compiles each kernel to an object file in FOLDER, whose function takes a pointer and a size for each array."""
     import llvmlite.binding as llvm
-    from numba import carray, cfunc, types
+    from numba import carray, cfunc, types  # type: ignore[attr-defined]
 
-    from stages.convert import kernels
-
+    kernels = importlib.import_module(_KERNELS)
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
@@ -124,15 +167,25 @@ def _compile_into(folder: Path) -> None:
         taken = [f"a{index}" if word == "q" else f"a{index}, n{index}" for index, word in enumerate(words)]
         passed = [f"a{index}" if word == "q" else f"carray(a{index}, (n{index},))" for index, word in enumerate(words)]
         names = {"carray": carray, "kernel": getattr(kernels, name)}
-        exec(f"def take({', '.join(taken)}): return kernel({', '.join(passed)})", names)
+        exec(f"def take({', '.join(taken)}): return kernel({', '.join(passed)})", names)  # noqa: S102 - of our own words
         kinds: list[object] = []
         for word in words:
-            kinds += [types.int64] if word == "q" else [types.CPointer(elements[word]), types.int64]
+            kinds += [types.int64] if word == "q" else [types.CPointer(elements[word]), types.int64]  # type: ignore[no-untyped-call]
         made = cfunc(types.int64(*kinds), error_model="numpy")(names["take"])
         code = made.inspect_llvm().replace(made.native_name, f"{PREFIX}{name}")
         (folder / f"{name}.o").write_bytes(machine.emit_object(llvm.parse_assembly(code)))
 
 
-if __name__ == "__main__":
+def _main(arguments: list[str]) -> int:
+    is_begun = arguments[:1] == ["--begin"]
+    code = Path(arguments[is_begun]) if arguments[is_begun:] else None
+    if is_begun and os.fork():  # whoever waits for this process needn't wait for that
+        return 0
+    if is_begun:
+        os.setsid()
     os.nice(19)
-    sys.exit(0 if make(Path(sys.argv[1]) if sys.argv[1:] else None) else 1)
+    return 0 if make(code) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,12 +21,13 @@ from pipeline.verbs.common import ConfigOption, JsonOption, load, out, print_jso
 from pipeline.volumes import group
 
 
-def run_daemon(config: Path | None, modules: Mapping[StageName, str]) -> None:
-    """Runs the daemon until a signal ends it. Raises StampmillError."""
+def run_daemon(config: Path | None, modules: Mapping[StageName, str], prepare: Callable[[Path], None]) -> None:
+    """Runs the daemon until a signal ends it. PREPARE begins to fill the folder for machine code. Raises StampmillError."""
     from pipeline.daemon.daemon import Daemon
     from pipeline.screen import bottleneck
 
     loaded, path = load(config)
+    prepare(loaded.paths.code)
     Daemon(loaded, path, with_commands(loaded, modules), bottleneck.sentence).run()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,13 +26,21 @@ _PLAIN_EVERY_S: Final = 5.0
 
 
 def run_process(
-    paths: Sequence[Path], into: Path, options: Options, modules: Mapping[StageName, str], *, as_json: bool
+    paths: Sequence[Path],
+    into: Path,
+    options: Options,
+    modules: Mapping[StageName, str],
+    prepare: Callable[[Path], None],
+    *,
+    as_json: bool,
 ) -> None:
-    """Runs PATHS through the pipeline into the library INTO, and tells what came out. Raises typer.Exit."""
+    """Runs PATHS through the pipeline into the library INTO, and tells what came out. PREPARE begins to fill the folder for
+    machine code. Raises typer.Exit."""
     from pipeline.machine import process
 
     require_present(paths, into)
     config = process.config_for(into)
+    prepare(config.paths.code)
     with _Progress(config) as observer:
         result = process.process(paths, config, modules, options, observer=observer)
     if as_json:

@@ -30,22 +30,26 @@ class Kernel:
         self._call = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(address)
 
     def __call__(self, *values: Any) -> int:
+        """What the kernel gives for VALUES."""
         flat: list[int] = []
         for value, dtype in zip(values, self._types, strict=True):
             if dtype is None:
                 flat.append(value)
                 continue
-            assert value.dtype == dtype and value.flags.c_contiguous
+            assert value.dtype == dtype
+            assert value.flags.c_contiguous
             flat += (value.ctypes.data, value.size)
         return int(self._call(*flat))
 
 
 class Kernels:
-    """The kernels whose object files lie in FOLDER. Raises OSError, and RuntimeError where one is no such thing."""
+    """The kernels whose object files lie in FOLDER. Raises RuntimeError where they aren't whole."""
 
     def __init__(self, folder: Path) -> None:
         import llvmlite.binding as llvm
 
+        if not machine_code.is_whole(folder):
+            raise RuntimeError(f"the object files in {folder} aren't as they were made")
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         for name in machine_code.NEVER_CALLED:
@@ -61,6 +65,14 @@ class Kernels:
     def __getattr__(self, name: str) -> Kernel:
         raise AttributeError(name)
 
+    def check(self) -> None:
+        """Runs one of them. Raises RuntimeError unless it does what it should."""
+        numbers = np.zeros(2, np.int64)
+        places = np.array([0, 3], np.int32), np.array([2, 2], np.int32)
+        count = self.integers(np.frombuffer(b"12 -3", np.uint8), *places, numbers)
+        if (count, numbers.tolist()) != (2, [12, -3]):
+            raise RuntimeError("machine code that was just made is wrong")
+
 
 def _address_of_abort() -> int:
     return ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value or 0
@@ -70,7 +82,7 @@ class _Loader:
     """Loads them once a process, in a thread."""
 
     def __init__(self) -> None:
-        self.state: Path | None = None
+        self.code: Path | None = None
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._kernels: Kernels | None = None
@@ -88,21 +100,23 @@ class _Loader:
         return self._kernels
 
     def _run(self) -> None:
-        folder = machine_code.found(self.state)
+        folder = machine_code.found(self.code)
         if folder is None:
             return
         try:
+            import pyarrow.compute  # noqa: F401 - who uses kernels needs it too, and it takes a tenth of a second
+
             self._kernels = Kernels(folder)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, there's another way
             _log.exception("machine code in %s can't be loaded; large files are read more slowly", folder)
 
 
 _loader = _Loader()
 
 
-def look_in(state: Path) -> None:
-    """STATE is a state directory in which they may be, too."""
-    _loader.state = state
+def look_in(code: Path) -> None:
+    """CODE is a folder in which they may be where they aren't with the package."""
+    _loader.code = code
 
 
 def begin(size: int = WORTH) -> None:

@@ -136,6 +136,7 @@ class Chunk(msgspec.Struct):
     codec: str = "utf-8"
     line_end: bytes = b"\n"  # what ends lines in raw; in text it's always a line feed, once it's normal
     strays: int = 0  # lines with bytes that have no meaning in the encoding
+    ends: int = -1  # how many lines of text have an end, once that's known
 
     def tail(self, start: int, lines: Lines) -> Chunk:
         """What's left from START of text on, which is a line's start."""
@@ -207,10 +208,11 @@ def chunks(source: Source, encoding: Encoding, size: int, line_end: bytes = b"\n
         if is_last and text.endswith(b"\0"):  # room that was made and never filled
             text = text.rstrip(b"\0")
         strays = 0 if encoding.codec == "utf-8" and text is raw else stray_lines(raw, encoding.codec)
-        yield Chunk(text, raw, at, line, is_last, encoding.codec, line_end, strays)
+        chunk = Chunk(text, raw, at, line, is_last, encoding.codec, line_end, strays)
+        yield chunk
         if is_last:
             return
-        line += count(text, line_end)
+        line += chunk.ends if chunk.ends >= 0 else count(text, line_end)
         at += len(raw)
 
 

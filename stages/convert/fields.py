@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.convert.compiled import Kernels
 from stages.convert.columns import BOOLEANS, fit_all
+from stages.convert.compiled import Kernel, Kernels
 from stages.convert.kinds import DATE, TEXT, Kind
 
 MOST_BYTES = 2**31 - 1  # of a block, whose places are numbers of 32 bits
@@ -35,7 +35,7 @@ class Fields(msgspec.Struct):
     @property
     def rows(self) -> int:
         """How many values a column has."""
-        return self.starts.shape[1]
+        return int(self.starts.shape[1])
 
     @property
     def bytes(self) -> npt.NDArray[np.uint8]:
@@ -92,11 +92,11 @@ class _Columns:
     def texts(self, index: int, kind: Kind) -> pl.Series | None:
         """The same as text, which casts and patterns can make KIND of; None where they would take what JSON doesn't."""
         starts, sizes = self._fields.starts[index], self._fields.sizes[index]
-        if kind.name in ("text", "boolean") and self._fields.is_json:
+        if kind.name in ("text", "boolean", "null") and self._fields.is_json:
             return None
-        if kind.name in ("integer", "double") and self._fields.is_json:
-            if not self._kernels.are_numbers(self._bytes, starts, sizes):
-                return None
+        is_number = self._fields.is_json and kind.name in ("integer", "double")
+        if is_number and not self._kernels.are_numbers(self._bytes, starts, sizes):
+            return None
         return self._texts(index)
 
     def _texts(self, index: int) -> pl.Series | None:
@@ -161,7 +161,7 @@ class _Columns:
         rows = self._fields.rows
         return None if (self._fields.starts[index] >= 0).any() else pl.repeat(None, rows, dtype=pl.String, eager=True)
 
-    def _read(self, index: int, kernel: Callable[..., int], values: Any, dtype: Any, *more: Any) -> pl.Series | None:
+    def _read(self, index: int, kernel: Kernel, values: Any, dtype: Any, *more: Any) -> pl.Series | None:
         starts, sizes = self._fields.starts[index], self._fields.sizes[index]
         if kernel(self._bytes, starts, sizes, *more, values) != self._fields.rows:
             return None

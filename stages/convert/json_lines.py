@@ -85,7 +85,8 @@ def _is_object(line: bytes) -> bool:
 
 def _blocks(source: Source, found: Encoding, bench: Bench) -> Iterator[RowBlock]:
     for chunk in encoding.chunks(source, found, CHUNK):
-        count = encoding.count(chunk.text, b"\n") + (not chunk.text.endswith(b"\n"))
+        chunk.ends = encoding.count(chunk.text, b"\n")
+        count = chunk.ends + (not chunk.text.endswith(b"\n"))
         yield RowBlock(lines=chunk.text, count=count, open=partial(_opened, chunk), repaired=chunk.strays)
         bench.progress(chunk.at + len(chunk.raw))
 

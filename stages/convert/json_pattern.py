@@ -89,9 +89,11 @@ def read(data: bytes, count: int, shapes: dict[str, Shape]) -> Columns | None:
     """The columns of DATA, which is COUNT lines of UTF-8, none of them blank; None unless all are written after one
     pattern, and SHAPES hold their values."""
     kernels = compiled.kernels()
+    if kernels is None or len(data) >= fields.MOST_BYTES:
+        return None
     data = data if data.endswith(b"\n") else data + b"\n"
-    pattern = find(data[: data.find(b"\n") + 1]) if kernels is not None else None
-    if pattern is None or len(data) > fields.MOST_BYTES:
+    pattern = find(data[: data.find(b"\n") + 1])
+    if pattern is None:
         return None
     wanted = dict(_leaves(shapes, ()))
     paths = [slot.path for slot in pattern.slots]

@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 
 
 def each(byte: int) -> np.uint64:
+    """BYTE eight times."""
     return np.uint64(0x0101010101010101 * byte)
 
 
@@ -35,7 +36,7 @@ inner = njit(error_model="numpy", nogil=True)
 hot = njit(error_model="numpy", nogil=True, inline="always")  # where a call costs as much as what it does
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
     """Eight bytes of ARRAY from INDEX on, the first of them the lowest; whoever asks knows that they are there."""
 
@@ -48,7 +49,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     return types.uint64(array, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def trailing_zeros(typing: Any, number: Any) -> Any:
     """How many bits below the lowest set one of NUMBER, which isn't 0."""
 
@@ -77,6 +78,7 @@ def zeros(word):
 
 @inner
 def first(flags):
+    """Which byte of FLAGS, from 0, is the first that isn't 0."""
     return np.int64(trailing_zeros(flags) >> np.uint64(3))
 
 
@@ -259,7 +261,7 @@ def put_view(views, row, data, start, size, buffer):
 
 
 @inner
-def hex(data, at, end):
+def hexadecimal(data, at, end):
     """The number of four hexadecimal digits at AT, which all lie before END, or -1."""
     if at + 4 > end:
         return -1
@@ -268,7 +270,7 @@ def hex(data, at, end):
         mark = np.int64(data[at + index])
         if 0x30 <= mark <= 0x39:
             digit = mark - 0x30
-        elif 0x41 <= mark | 0x20 and 0x61 <= mark | 0x20 <= 0x66:
+        elif mark | 0x20 >= 0x41 and 0x61 <= mark | 0x20 <= 0x66:
             digit = (mark | 0x20) - 0x57
         else:
             return -1
@@ -317,10 +319,10 @@ def unescape(data, at, end, arena, used):
         mark = data[at]
         at += 1
         if mark == 0x75:  # u
-            code = hex(data, at, end)
+            code = hexadecimal(data, at, end)
             at += 4
             if 0xD800 <= code < 0xDC00 and at + 6 <= end and data[at] == 0x5C and data[at + 1] == 0x75:
-                low = hex(data, at + 2, end)
+                low = hexadecimal(data, at + 2, end)
                 if low < 0xDC00 or low > 0xDFFF:
                     return -1
                 code = 0x10000 + ((code - 0xD800) << 10) + low - 0xDC00
@@ -364,5 +366,3 @@ def begins_as_number(data, start, end):
     if start >= end or not 0x30 <= data[start] <= 0x39:
         return False
     return data[start] != 0x30 or start + 1 >= end or not 0x30 <= data[start + 1] <= 0x39
-
-

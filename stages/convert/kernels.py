@@ -106,7 +106,11 @@ def texts(data, starts, sizes, is_json, views, arena, used):
             parts.put_view(views, row, data, start, size, 0)
         else:
             end = start - size - 1
-            top = parts.unescape(data, start, end, arena, used) if is_json else parts.undouble(data, start, end, arena, used)
+            top = (
+                parts.unescape(data, start, end, arena, used)
+                if is_json
+                else parts.undouble(data, start, end, arena, used)
+            )
             if top < 0:
                 return -1
             parts.put_view(views, row, arena, used, top - used, 1)
@@ -194,6 +198,8 @@ def booleans(data, starts, sizes, form, flags):
 def are_numbers(data, starts, sizes):
     """Whether what is at STARTS, but for nulls, begins as numbers do in JSON."""
     for row in range(starts.size):
-        if starts[row] >= 0 and not parts.begins_as_number(data, np.int64(starts[row]), np.int64(starts[row]) + sizes[row]):
+        if starts[row] >= 0 and not parts.begins_as_number(
+            data, np.int64(starts[row]), np.int64(starts[row]) + sizes[row]
+        ):
             return False
     return True

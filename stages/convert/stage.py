@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 from collections.abc import Callable, Generator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import msgspec
 
@@ -33,7 +33,7 @@ class Convert:
 
     def __init__(self, config: Config, families: Sequence[Family]) -> None:
         self._limits = config.convert
-        compiled.look_in(Path(config.paths.state))
+        compiled.look_in(config.paths.code)
         wanted = set(config.convert.formats)
         self._families = [family for family in families if not wanted or family.name in wanted]
 

@@ -173,7 +173,6 @@ class TextTable:
             columns.append(parsed.block.files.alias(FILE))
         return pl.DataFrame(columns)
 
-
     def _typed_again(self, parsed: _Parsed) -> Typed:
         if parsed.frame is None:
             found = by_kernels(parsed.block, self._layout, self._kinds)

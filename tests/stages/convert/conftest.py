@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.config import Config, Paths
 from pipeline.model import Done, Options, StageName, Task, ToolProcess, Upload
-from stages.convert import build
+from stages import machine_code
+from stages.convert import build, compiled
 from stages.handover import FileList, Member, MemberResult, Place, Results, TablePart, pack, unpack
 
 
@@ -128,3 +129,25 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def made_kernels() -> compiled.Kernels:
+    place = machine_code.make(None, patient=True)
+    assert place is not None
+    return compiled.Kernels(place)
+
+
+@pytest.fixture
+def kernels(made_kernels: compiled.Kernels, monkeypatch: pytest.MonkeyPatch) -> compiled.Kernels:
+    """Machine code that's used for files of any size."""
+    monkeypatch.setattr(compiled, "kernels", lambda: made_kernels)
+    return made_kernels
+
+
+@pytest.fixture(params=["engine", "kernels"])
+def either_way(request: pytest.FixtureRequest) -> str:
+    """Each test twice: by the engine alone, and by machine code where that can."""
+    if request.param == "kernels":
+        request.getfixturevalue("kernels")
+    return str(request.param)

@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages.convert import blocks, delimited
 from tests.stages.convert.conftest import Bench, Converted
+
+pytestmark = pytest.mark.usefixtures("either_way")
 
 NAMES = ("id", "note", "amount", "day")
 TEXTS = (
@@ -92,7 +94,7 @@ bad_records = st.sampled_from(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(records, min_size=4, max_size=30),
     st.lists(st.tuples(st.integers(0, 30), st.integers(5, 9)), max_size=10),

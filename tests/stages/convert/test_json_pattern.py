@@ -1,4 +1,4 @@
-"""Lines of one pattern taken apart by their quotes: either every value is what JSON says, or they aren't taken."""
+"""Lines of one pattern taken apart by kernels: either every value is what JSON says, or they aren't taken."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages.convert import json_pattern, moments
 from stages.convert.json_rows import decode
 from stages.convert.kinds import DATE, Kind
 from stages.convert.shapes import Shape, shape_of
+
+pytestmark = pytest.mark.usefixtures("kernels")
 
 ROWS = [
     {"id": 1, "name": "Größe", "at": {"day": "2024-02-29", "x": -0.5}, "ok": True, "none": None, "s": "a", "top": "2024-01-02"},
@@ -114,7 +116,7 @@ def test_booleans_are_whole_words() -> None:
 
 
 @given(st.integers(0, 2**32), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_never_change_a_value(seed: int, has_nulls: bool) -> None:
     chance = random.Random(seed)
     rows = (WITH_NULLS if has_nulls else ROWS)[: chance.choice((2, 4))]

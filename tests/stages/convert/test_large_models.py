@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 from stages.convert import blocks, delimited, json_lines
 from tests.stages.convert.conftest import Bench, Converted
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 MOST = int(os.environ.get("STAMPMILL_TEST_RECORDS", "20000"))
 EXAMPLES = int(os.environ.get("STAMPMILL_TEST_EXAMPLES", "6"))
 TEXTS = ("plain", "com,ma;", 'quo"te', "new\nline", "crlf\r\nx", "Größe", "東京", " lead", "trail ", "", "x" * 300)

@@ -1,0 +1,220 @@
+"""Kernels against the engine: the same values, or none; and no byte looked at that isn't there."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from decimal import Decimal
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stages.convert import fields, text_table
+from stages.convert.blocks import Block
+from stages.convert.columns import Typed, typed
+from stages.convert.compiled import Kernels
+from stages.convert.fields import Fields
+from stages.convert.kinds import NULL, TEXT, Kind
+from stages.convert.text_table import Layout, by_kernels, parse
+
+ROWS = 600
+often = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+numbers = st.one_of(
+    st.integers(-(2**70), 2**70).map(str),
+    st.integers(-999, 999).map(str),
+    st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**9), max_value=10**9).map(str),
+    st.floats(allow_nan=True).map(repr),
+    st.from_regex(r"\A-?[0-9]{0,3}\.?[0-9]{0,18}([eE][+-]?[0-9]{1,3})?\Z"),
+    st.sampled_from(["", "-", "0", "-0", "00", "01", "1.", ".5", "-.5", "+1", "1e5", "1E-07", "NaN", "inf", "9" * 15, "9" * 16,
+                     "9" * 17, "9" * 19, "0.1234567890123456", "123456789012345.6", "000.5", "1,5", "0x10", "1_000"]),
+)  # fmt: skip
+days = st.builds(
+    lambda year, month, day, gap, clock, fraction, zone: f"{year:04}-{month:02}-{day:02}" + (f"{gap}{clock}{fraction}{zone}" if clock else ""),
+    st.integers(0, 9999), st.integers(0, 13), st.integers(0, 32), st.sampled_from(" TX"),
+    st.sampled_from(["", "00:00:00", "23:59:59", "24:00:00", "12:60:00", "12:00:60", "12:00", "1:00:00"]),
+    st.sampled_from(["", ".5", ".123456", ".1234567", "."]), st.sampled_from(["", "Z", "+01:00", "z"]),
+)  # fmt: skip
+words = st.sampled_from(
+    [
+        "true",
+        "false",
+        "TRUE",
+        "False",
+        "tru",
+        "falsey",
+        "null",
+        "x",
+        "",
+        "Größe",
+        "twelve bytes",
+        "thirteen byte",
+        "東京" * 9,
+    ]
+)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=30)
+KINDS = [Kind("integer"), Kind("double"), Kind("date", "%Y-%m-%d"), Kind("boolean", "lower"), Kind("boolean", "title"), TEXT,
+         Kind("timestamp", "%Y-%m-%d %H:%M:%S"), Kind("timestamp", "%Y-%m-%dT%H:%M:%S%.f"), Kind("timestamp", "%Y-%m-%d %H:%M"),
+         Kind("timestamptz", "%Y-%m-%dT%H:%M:%SZ"), Kind("timestamptz", "%Y-%m-%dT%H:%M:%S%.fZ"), Kind("timestamptz", "%Y-%m-%d %H:%M:%S%z"),
+         Kind("decimal", scale=3), Kind("time", "%H:%M:%S"), Kind("integer", null="NA"), NULL]  # fmt: skip
+GOOD = ["7", "0.25", "2024-02-29", "true", "True", "x", "2024-02-29 01:02:03", "2024-02-29T01:02:03.5", "2024-02-29 01:02",
+        "2024-02-29T01:02:03Z", "2024-02-29T01:02:03.25Z", "2024-02-29 01:02:03+01:00", "1.5", "01:02:03", "NA", ""]  # fmt: skip
+
+
+def record(cells: Sequence[str], delimiter: str, *, is_quoted: bool = False) -> str:
+    marks = (delimiter, '"', "\n", "\r")
+    return delimiter.join(
+        '"' + cell.replace('"', '""') + '"' if is_quoted or any(mark in cell for mark in marks) else cell
+        for cell in cells
+    )
+
+
+def layout(width: int, delimiter: str = ",") -> Layout:
+    return Layout(tuple(f"c{index}" for index in range(width)), delimiter.encode(), b'"')
+
+
+def by_engine(block: Block, plan: Layout, kinds: list[Kind]) -> Typed:
+    return typed(parse(block, plan), kinds)
+
+
+def same(one: Typed, other: Typed) -> None:
+    assert one.kinds == other.kinds
+    for left, right in zip(one.columns, other.columns, strict=True):
+        assert left.dtype == right.dtype
+        assert (
+            left.equals(right, null_equal=True)
+            or left.to_list() == right.to_list()
+            or _as_texts(left) == _as_texts(right)
+        )
+
+
+def _as_texts(column: pl.Series) -> list[str]:
+    return [repr(value) for value in column.to_list()]  # NaN is no NaN's equal
+
+
+@pytest.mark.usefixtures("kernels")
+@given(
+    st.lists(st.sampled_from(range(len(KINDS))), min_size=1, max_size=5),
+    st.lists(st.one_of(numbers, days, words, texts), min_size=1, max_size=5),
+    st.sampled_from(",;\t|"),
+    st.booleans(),
+    st.sampled_from(["\n", "\r\n"]),
+    st.integers(0, ROWS - 1),
+)
+@often
+def test_values_are_the_engines_or_none(
+    columns: list[int], odd: list[str], delimiter: str, is_quoted: bool, line_end: str, at: int
+) -> None:
+    kinds = [KINDS[index] for index in columns]
+    good = record([GOOD[index] for index in columns], delimiter, is_quoted=is_quoted)
+    bad = record((odd * len(columns))[: len(columns)], delimiter, is_quoted=is_quoted)
+    if len(columns) == 1 and (not bad or not good):
+        return  # that's a blank line, which is no record
+    lines = [good] * ROWS
+    plain = Block((line_end.join(lines) + line_end).encode(), ROWS, ROWS)
+    found = by_kernels(plain, layout(len(kinds), delimiter), kinds)
+    expected = by_engine(plain, layout(len(kinds), delimiter), kinds)
+    if expected.kinds == kinds or found is not None:
+        assert found is not None
+        same(found, expected)
+    lines[at] = bad
+    block = Block((line_end.join(lines) + line_end).encode(), ROWS, ROWS)
+    found = by_kernels(block, layout(len(kinds), delimiter), kinds)
+    if found is not None:
+        same(found, by_engine(block, layout(len(kinds), delimiter), kinds))
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (b"1", "short"), (b"1,2,3", "long"), (b'1,a"b', "a quote within"), (b'1,"a"b', "text after a quote"),
+        (b'1,"a', "an open quote"), (b'"1,a', "an open quote"), (b"", "a blank line"), (b'1,"a""', "an odd quote"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("at", [0, 300, ROWS - 1])
+def test_what_is_no_record_is_not_taken(bad: bytes, why: str, at: int) -> None:
+    lines = [b'1,"x ""y"""'] * ROWS
+    good = Block(b"\n".join(lines) + b"\n", ROWS, ROWS)
+    found = by_kernels(good, layout(2), [Kind("integer"), TEXT])
+    assert found is not None and found.columns[1].unique().to_list() == ['x "y"']
+    lines[at] = bad
+    data = b"\n".join(lines) + b"\n"
+    for records in (ROWS - 1, ROWS, ROWS + 1):
+        assert by_kernels(Block(data, records, records), layout(2), [Kind("integer"), TEXT]) is None, why
+
+
+def test_more_or_fewer_rows_than_counted(kernels: Kernels) -> None:
+    data = b"1,2\n" * ROWS
+    for rows, is_right in ((ROWS, True), (ROWS - 1, False), (ROWS + 1, False)):
+        found = by_kernels(Block(data, rows, rows), layout(2), [Kind("integer")] * 2)
+        assert (found is not None) == is_right
+
+
+def test_a_small_block_and_what_the_engine_must_restore_are_left_to_it(kernels: Kernels) -> None:
+    data = b"1,2\n" * ROWS
+    kinds = [Kind("integer")] * 2
+    plan = layout(2)
+    assert by_kernels(Block(data, ROWS, ROWS), plan, kinds) is not None
+    assert by_kernels(Block(b"1,2\n" * 9, 9, 9), plan, kinds) is None
+    for other in (
+        Layout(plan.names, b",", b'"', restore=(("\x1f", ","),)),
+        Layout(plan.names, b",", b'"', is_trimmed=True),
+    ):
+        assert by_kernels(Block(data, ROWS, ROWS), other, kinds) is None
+
+
+def test_empty_fields_make_a_kind_that_knows_of_them(kernels: Kernels) -> None:
+    block = Block(b"1,\n,x\n" * ROWS, 2 * ROWS, 2 * ROWS)
+    kinds = [Kind("integer"), TEXT]
+    found = by_kernels(block, layout(2), kinds)
+    assert found is not None and found.kinds[0].has_empty
+    same(found, by_engine(block, layout(2), kinds))
+    assert by_kernels(block, layout(2), [Kind("integer", null="NA"), TEXT]) is None  # two ways to say nothing: text
+
+
+def test_a_block_too_large_for_its_places_is_left(kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = Block(b"1,2\n" * ROWS, ROWS, ROWS)
+    monkeypatch.setattr(fields, "MOST_BYTES", len(block.data))
+    assert by_kernels(block, layout(2), [Kind("integer")] * 2) is not None
+    monkeypatch.setattr(fields, "MOST_BYTES", len(block.data) - 1)
+    assert by_kernels(block, layout(2), [Kind("integer")] * 2) is None
+
+
+@given(st.lists(st.one_of(numbers, days, words), min_size=1, max_size=8))
+@often
+def test_numbers_are_exactly_what_their_texts_say(kernels: Kernels, values: list[str]) -> None:
+    for value in values:
+        data = f"{value}\n".encode()
+        where = Fields(data, np.zeros((1, 1), np.int32), np.full((1, 1), len(data) - 1, np.int32))
+        starts, sizes = where.starts[0], where.sizes[0]
+        integers, doubles = np.zeros(1, np.int64), np.zeros(1, np.float64)
+        if kernels.integers(where.bytes, starts, sizes, integers) == 1:
+            assert str(integers[0]) == value
+        if kernels.doubles(where.bytes, starts, sizes, 0, doubles) == 1:
+            assert doubles[0] == float(value) and np.signbit(doubles[0]) == value.startswith("-")
+            assert len(Decimal(value).as_tuple().digits) <= 15 or not Decimal(value)
+
+
+@given(st.integers(0, 2**32))
+@often
+def test_places_lie_within_the_block(kernels: Kernels, seed: int) -> None:
+    """Any bytes, cut anywhere: what is found lies in them, and what comes before and behind them doesn't change it."""
+    chance = random.Random(seed)
+    size = chance.choice((0, 1, 7, 8, 9, 15, 16, 17, 40, 200))
+    inner = bytes(chance.choice(b'"",,\n\n\\{}:1 a\xc3\xa4') for _ in range(size))
+    columns, rows = chance.choice((1, 2, 3)), chance.choice((1, 2, 8))
+    results = []
+    for before, behind in ((b"", b""), (b'","\n' * 4, b'",\n"' * 4)):
+        data = np.frombuffer(before + inner + behind, np.uint8)[len(before) : len(before) + size]
+        starts, sizes = np.full((2, columns * rows), -7, np.int32)
+        found = kernels.find_in_records(data, ord(","), ord('"'), columns, rows, starts, sizes)
+        results.append((found, starts.tolist(), sizes.tolist()))
+        if found > 0:
+            for start, length in zip(starts.tolist(), sizes.tolist(), strict=True):
+                length = length if length >= 0 else -length - 1
+                assert start in (-1, -7) or (start >= 0 and length >= 0 and start + length <= size)
+    assert results[0] == results[1]

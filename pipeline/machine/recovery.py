@@ -31,7 +31,7 @@ def prepare(config: Config) -> int:
     try:
         _make_durably(Path(config.paths.library), 0o777)
         _make_durably(state, 0o700)
-        for name in ("work", "locks", "run", "log"):
+        for name in ("work", "locks", "run", "log", "code"):
             (state / name).mkdir(mode=0o700, exist_ok=True)
         kind = process_tools.filesystem_of(state)
         if process_tools.is_network_filesystem(kind):

@@ -121,7 +121,6 @@ def _rules(stage: StageName, config: Config, module: str, readable: Sequence[str
         yield from (Rule(each, READ) for each in around(os.path.realpath(path), hidden))
     for path in (*_SYSTEM, *_python(), *os.environ.get("PATH", os.defpath).split(":")):
         yield from (Rule(each, RUN) for each in around(os.path.realpath(path), hidden) if os.path.isabs(path))
-    config.paths.code.mkdir(exist_ok=True)  # what isn't there can't be allowed, and it may be filled later
     for path in (*_code(module), str(config.paths.code), *_SYSTEM_FILES):
         yield Rule(path, READ)
     for path in _WRITABLE_FILES:

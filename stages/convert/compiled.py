@@ -78,22 +78,26 @@ def _address_of_abort() -> int:
     return ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value or 0
 
 
-class _Loader:
-    """Loads them once a process, in a thread."""
+class Loader:
+    """Loads them once a process, in a thread. Where they aren't made yet, or can't be loaded, there's no kernel."""
 
     def __init__(self) -> None:
         self.code: Path | None = None
+        self._is_broken = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._kernels: Kernels | None = None
 
     def begin(self) -> None:
+        """Begins to, unless that was done; where they weren't made the last time, they may be now."""
         with self._lock:
-            if self._thread is None:
+            is_idle = self._thread is None or not self._thread.is_alive()
+            if is_idle and self._kernels is None and not self._is_broken:
                 self._thread = threading.Thread(target=self._run, name="kernels", daemon=True)
                 self._thread.start()
 
     def wait(self) -> Kernels | None:
+        """What is loaded, once it is."""
         thread = self._thread
         if thread is not None:
             thread.join()
@@ -108,10 +112,11 @@ class _Loader:
 
             self._kernels = Kernels(folder)
         except Exception:  # noqa: BLE001 - whatever it is, there's another way
+            self._is_broken = True
             _log.exception("machine code in %s can't be loaded; large files are read more slowly", folder)
 
 
-_loader = _Loader()
+_loader = Loader()
 
 
 def look_in(code: Path) -> None:

@@ -31,7 +31,7 @@ class Probing:
         yield from ()
         upload, tried = Path(task.upload.path), dict[str, str]()
         for title, attempt in {
-            **_should_work(upload, desk),
+            **_should_work(upload, desk, self._state),
             **_reading(desk, self._state, upload),
             **_reaching(desk),
             **_writing(desk, upload, self._state),
@@ -48,7 +48,7 @@ def _outcome(attempt: Callable[[], object]) -> str:
     return "ok"
 
 
-def _should_work(upload: Path, desk: Desk) -> dict[str, Callable[[], object]]:
+def _should_work(upload: Path, desk: Desk, state: Path) -> dict[str, Callable[[], object]]:
     def thread() -> None:
         one = threading.Thread(target=lambda: None)
         one.start()
@@ -65,6 +65,7 @@ def _should_work(upload: Path, desk: Desk) -> dict[str, Callable[[], object]]:
         "may run a tool": lambda: _run(desk, "true"),
         "may read the kernel's words": lambda: Path("/proc/self/status").read_bytes(),
         "may start a thread": thread,
+        "may read machine code": (state / "code" / "kernel.o").read_bytes,
     }
 
 
@@ -90,6 +91,8 @@ def _writing(desk: Desk, upload: Path, state: Path) -> dict[str, Callable[[], ob
         "write outside": lambda: outside.write_bytes(b"x"),
         "write in the library": lambda: (state.parent / "planted").write_bytes(b"x"),
         "write beside work": lambda: (state / "run" / "planted").write_bytes(b"x"),
+        "write machine code": lambda: (state / "code" / "kernel.o").write_bytes(b"x"),
+        "make machine code": lambda: (state / "code" / "other.o").write_bytes(b"x"),
         "write the upload": lambda: upload.open("r+b"),
         "empty the upload": lambda: os.truncate(upload, 0),
         "empty the upload by reading": lambda: os.close(os.open(upload, os.O_RDONLY | os.O_TRUNC)),

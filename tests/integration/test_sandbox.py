@@ -42,7 +42,7 @@ class Room:
         (state / "telegram").mkdir()
         for secret in (
             state / "telegram/account.session", state / "config.toml", state / "ledger.sqlite", state.parent / "result",
-            folder / "private",
+            folder / "private", state / "code/kernel.o",
         ):  # fmt: skip
             secret.write_text("secret")
 

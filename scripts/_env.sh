@@ -53,7 +53,7 @@ use_env() {
     # The path too: an environment that was moved has scripts that point elsewhere.
     wanted="$(cksum <"$root/pyproject.toml") $venv"
     if ! "$venv/bin/python" -c '' 2>/dev/null || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-        say "Setting up ${venv/#$PWD\//} (about 150 MB to download the first time) ..."
+        say "Setting up ${venv/#$PWD\//} (about 210 MB to download the first time) ..."
         if ! "$venv/bin/python" -c '' 2>/dev/null; then
             rm -rf "$venv"
             if have_uv; then make_venv_with_uv; else make_venv_with_pip; fi

@@ -42,7 +42,7 @@ _TOOLS: Final = (
     ("7zz", "7z, iso, cab and encrypted zip archives", "sudo apt-get install 7zip"),
     ("unrar", "rar archives", "sudo apt-get install unrar   (in Debian's non-free section)"),
 )
-_LIBRARIES: Final = ("polars", "pyarrow", "duckdb", "isal", "msgspec", "psutil", "rich")
+_LIBRARIES: Final = ("polars", "pyarrow", "duckdb", "isal", "msgspec", "numba", "psutil", "rich")
 _RESTORE: Final = (
     "Stop stampmill, move ledger.sqlite, ledger.sqlite-wal and ledger.sqlite-shm away, and either put a backup in their"
     ' place or run: sqlite3 damaged.sqlite ".recover" | sqlite3 ledger.sqlite'

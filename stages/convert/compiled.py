@@ -15,7 +15,7 @@ import numpy as np
 
 from stages import machine_code
 
-WORTH = 32 * 1024 * 1024  # bytes of a file for which loading pays
+WORTH = 64 * 1024 * 1024  # bytes of text that a process has to read for loading to pay
 _log = logging.getLogger(__name__)
 
 
@@ -84,13 +84,18 @@ class Loader:
     def __init__(self) -> None:
         self.code: Path | None = None
         self._is_broken = False
+        self._seen = 0
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._kernels: Kernels | None = None
 
-    def begin(self) -> None:
-        """Begins to, unless that was done; where they weren't made the last time, they may be now."""
+    def begin(self, size: int) -> None:
+        """Begins to once it's worth it, SIZE bytes being read next; where they weren't made the last time, they may be
+        now."""
         with self._lock:
+            self._seen += size
+            if self._seen < WORTH:
+                return
             is_idle = self._thread is None or not self._thread.is_alive()
             if is_idle and self._kernels is None and not self._is_broken:
                 self._thread = threading.Thread(target=self._run, name="kernels", daemon=True)
@@ -124,10 +129,9 @@ def look_in(code: Path) -> None:
     _loader.code = code
 
 
-def begin(size: int = WORTH) -> None:
-    """Loads them, if SIZE bytes to read are worth it, while other things go on."""
-    if size >= WORTH:
-        _loader.begin()
+def begin(size: int) -> None:
+    """Loads them while other things go on, if that's worth it by SIZE bytes to read and all before."""
+    _loader.begin(size)
 
 
 def kernels() -> Kernels | None:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from stages.convert import counter
+from stages.convert import compiled, counter
 from stages.convert.account import RejectedRecord
 from stages.convert.ahead import mapped
 from stages.convert.blocks import Block, Splitter
@@ -104,6 +104,7 @@ def read_group(group: Group, bench: Bench) -> list[Member]:
     plan = make_plan_of(sample[: sample.rfind(b"\n") + 1])
     if plan is None or not _is_plain(plan, group, bench):
         return []
+    compiled.begin(sum(len(file.body) for file in paired))
     parts = list(_parts(paired, plan))
     members = [file.member for part in parts for file in part.files]
     if len(members) < 2:

@@ -117,7 +117,7 @@ def test_damaged_code_is_not_loaded(package: Path, damage: str, caplog: pytest.L
         code.write_bytes(data if damage == "flipped" else data[:100])
     loader = compiled.Loader()
     with caplog.at_level(logging.ERROR):
-        loader.begin()
+        loader.begin(compiled.WORTH)
         assert loader.wait() is None
     assert "more slowly" in caplog.text
 
@@ -125,20 +125,20 @@ def test_damaged_code_is_not_loaded(package: Path, damage: str, caplog: pytest.L
 def test_without_it_nothing_is_loaded_and_nothing_said(package: Path, caplog: pytest.LogCaptureFixture) -> None:
     loader = compiled.Loader()
     assert loader.wait() is None  # nobody began
-    loader.begin()
+    loader.begin(compiled.WORTH)
     assert loader.wait() is None
     machine_code.make(None)
-    loader.begin()
+    loader.begin(compiled.WORTH)
     assert loader.wait() is not None
     assert not caplog.records
 
 
-def test_a_small_file_is_no_reason_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_file_is_no_reason_to_load_and_many_are(monkeypatch: pytest.MonkeyPatch) -> None:
     loader = compiled.Loader()
     monkeypatch.setattr(compiled, "_loader", loader)
     compiled.begin(compiled.WORTH - 1)
     assert compiled.kernels() is None
-    compiled.begin(compiled.WORTH)
+    compiled.begin(1)
     assert compiled.kernels() is not None
 
 

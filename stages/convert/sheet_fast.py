@@ -9,12 +9,15 @@ from typing import Any
 import polars as pl
 
 from pipeline.model import Column
-from stages.convert import cells, header, sheet_halves
+from stages.convert import cells, header, sheet_halves, sheet_styles
 from stages.convert.family import Bench
 from stages.convert.sheet_xml import BROKEN, Package, Part
 
 _LOOK = 60  # rows from which the header is judged
-_FIRST_DAY = dt.date(1900, 1, 2)  # what's before is a time of day
+# Of days counted from 1900 and from 1904: what's before is a time of day or none at all,
+_FIRST_DAYS = (dt.date(1900, 1, 2), dt.date(1904, 1, 2))
+_LAST_DAY = dt.date(9999, 12, 31)  # what's after is a number,
+_UNSURE = (dt.date(1900, 2, 28), dt.date(1900, 3, 1))  # and one of these may be the February 29 that never was
 
 
 def read_plain(data: bytes, name: str, title: str, package: Package, member: str, bench: Bench) -> bool:
@@ -30,7 +33,8 @@ def read_plain(data: bytes, name: str, title: str, package: Package, member: str
     blank = frame.filter(pl.all_horizontal(pl.all().is_null())).height
     if blank or part.rows - 1 != frame.height:
         return False
-    typed = [_typed(column) for column in frame.get_columns()]
+    first_day = _FIRST_DAYS[sheet_styles.is_1904(package)]
+    typed = [_typed(column, first_day) for column in frame.get_columns()]
     found = [column for column in typed if column is not None]
     booleans = sum(column.len() - column.null_count() for column, kind in found if kind == cells.BOOLEAN)
     if len(found) != len(typed) or part.booleans != booleans:
@@ -95,7 +99,7 @@ def _has_header(frame: pl.DataFrame) -> bool:
     return found.is_present and found.skip == 1 and found.width == frame.width
 
 
-def _typed(column: pl.Series) -> tuple[pl.Series, str] | None:
+def _typed(column: pl.Series, first_day: dt.date) -> tuple[pl.Series, str] | None:
     """COLUMN with the narrowest type that changes no value; None for what is to be looked at cell by cell."""
     dtype: Any = column.dtype
     if dtype == pl.String:
@@ -110,13 +114,13 @@ def _typed(column: pl.Series) -> tuple[pl.Series, str] | None:
     if dtype == pl.Null:
         return column.cast(pl.String), cells.TEXT
     if isinstance(dtype, pl.Datetime):
-        return _moments(column)
+        return _moments(column, first_day)
     return None
 
 
-def _moments(column: pl.Series) -> tuple[pl.Series, str] | None:
+def _moments(column: pl.Series, first_day: dt.date) -> tuple[pl.Series, str] | None:
     days = column.cast(pl.Date)
-    if (days < _FIRST_DAY).any():
+    if ((days < first_day) | (days > _LAST_DAY) | days.is_between(*_UNSURE)).any():
         return None
     if (days.cast(column.dtype) == column).all():
         return days, cells.DATE

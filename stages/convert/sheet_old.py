@@ -11,6 +11,7 @@ import contextlib
 import re
 import struct
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from stages.convert.sheet_binary import TooFarApart
 
@@ -45,12 +46,20 @@ def check(data: bytes, most: int) -> None:
     """Raises Endless where a chain of sectors in the container DATA leads back into itself, and TooFarApart where a sheet's
     cells lie in a rectangle of more than MOST, or it claims so. What can't be followed is left to the engine."""
     with contextlib.suppress(struct.error, IndexError):
-        for stream in _streams(data):
-            _check_cells(stream, most)
+        for stream in streams(data):
+            _check_cells(stream.records, most)
 
 
-def _streams(data: bytes) -> list[bytes]:
-    """The workbooks' records."""
+class Stream(NamedTuple):
+    """A workbook's records, and where each of their sectors of SIZE bytes begins in the container."""
+
+    records: bytes
+    starts: list[int]
+    size: int
+
+
+def streams(data: bytes) -> list[Stream]:
+    """The workbooks in the container DATA. Raises Endless, IndexError and struct.error where it's damaged."""
     shift, small_shift = struct.unpack_from("<HH", data, 30)
     directory, cutoff, small_table, _tables, more_tables = (_number(data, at) for at in (48, 56, 60, 64, 68))
     if shift > _MOST_SHIFT or small_shift > shift:
@@ -63,10 +72,10 @@ def _streams(data: bytes) -> list[bytes]:
         words = struct.unpack_from(f"<{size // 4}I", data, (more_tables + 1) * size)
         sectors += words[:-1]
         more_tables = words[-1]
-    fat = _words(_joined(data, (number for number in sectors if number < _NO_SECTOR), size, 1))
-    entries = _joined(data, _chain(fat, directory), size, 1)
-    small_fat = _words(_joined(data, _chain(fat, small_table), size, 1))
-    small = _joined(data, _chain(fat, _number(entries, _START)), size, 1)
+    fat = _words(_joined(data, [number for number in sectors if number < _NO_SECTOR], size))
+    entries = _joined(data, _chain(fat, directory), size)
+    small_fat = _words(_joined(data, _chain(fat, small_table), size))
+    small = [(number + 1) * size for number in _chain(fat, _number(entries, _START))]
     found = []
     for at in range(_ENTRY, len(entries) - _ENTRY + 1, _ENTRY):
         start, length = struct.unpack_from("<II", entries, at + _START)
@@ -74,31 +83,45 @@ def _streams(data: bytes) -> list[bytes]:
             is_small = length < cutoff
             chain = list(_chain(small_fat if is_small else fat, start))
             if entries[at : at + _ENTRY].startswith(_NAMES):
-                found.append(_joined(small, chain, 1 << small_shift, 0) if is_small else _joined(data, chain, size, 1))
+                starts = [(number + 1) * size for number in chain]
+                if is_small:
+                    places = [number << small_shift for number in chain]
+                    starts = [small[place // size] + place % size for place in places]
+                found.append(_stream(data, starts, 1 << small_shift if is_small else size))
     return found
 
 
-def _joined(data: bytes, numbers: Iterable[int], size: int, first: int) -> bytes:
-    """The sectors of SIZE bytes with NUMBERS, of which the one with number 0 is the FIRST of DATA."""
-    return b"".join(data[(number + first) * size : (number + first + 1) * size] for number in numbers)
+def _stream(data: bytes, starts: list[int], size: int) -> Stream:
+    return Stream(b"".join(data[start : start + size] for start in starts), starts, size)
+
+
+def _joined(data: bytes, numbers: Iterable[int], size: int) -> bytes:
+    """The sectors of SIZE bytes with NUMBERS, of which the first follows the header."""
+    return _stream(data, [(number + 1) * size for number in numbers], size).records
+
+
+def records(stream: bytes) -> Iterator[tuple[int, int, int]]:
+    """Each record: its kind, where its body starts, how many bytes that has."""
+    at, whole = 0, len(stream)
+    while at + 4 <= whole:
+        kind, size = _header(stream, at)
+        yield kind, at + 4, size
+        at += 4 + size
 
 
 def _check_cells(stream: bytes, most: int) -> None:
     rows, columns = set[int](), set[int]()
-    at, whole = 0, len(stream)
-    while at + 4 <= whole:
-        kind, size = _header(stream, at)
+    for kind, at, size in records(stream):
         if kind in _CELLS and size >= 4:
-            row, column = _header(stream, at + 4)
+            row, column = _header(stream, at)
             rows.add(row)
             columns.add(column)
         elif kind == _DIMENSIONS and size >= 12:
-            top, bottom, left, right = struct.unpack_from("<IIHH", stream, at + 4)
+            top, bottom, left, right = struct.unpack_from("<IIHH", stream, at)
             _check_area((top, bottom), (left, right), most)
         elif kind in (_BEGIN, _END):
             _check_area(_ends(rows), _ends(columns), most)
             rows, columns = set[int](), set[int]()
-        at += 4 + size
     _check_area(_ends(rows), _ends(columns), most)
 
 

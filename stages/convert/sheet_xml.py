@@ -18,10 +18,20 @@ import numpy.typing as npt
 from isal import isal_zlib
 
 _SHEET = re.compile(rb"<(?:\w+:)?sheet\b([^>]*)>")
-_NAME = re.compile(rb"\bname=\"([^\"]*)\"")
-_ID = re.compile(rb"\b\w+:id=\"([^\"]*)\"")
 _LINK = re.compile(rb"<Relationship\b[^>]*>")
-_VALUE = re.compile(rb"<v>[^<]|<t(?: [^>]*)?>[^<]")
+_VALUE = re.compile(rb"<(?:\w+:)?(?:v|t)(?: [^>]*)?>[^<]")
+_ROOT = re.compile(rb"<(\w+:|)worksheet\b")
+# A cell with a formula and without what it came to; an empty text is written down as one of type `str`. To look for all of
+# it costs, so that its end is looked for first.
+_NO_VALUE = rb"\s*(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v>\s*</(?:\w+:)?v>\s*)?"
+_FORMULA = rb"<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)"
+_CELL, _END_OF_CELL = rb"<(?:\w+:)?c\b", rb"</(?:\w+:)?c>"
+_TEXT = rb"[^>]*\bt=[\"']str[\"']"
+_ENDS = (re.compile(rb"f>" + _NO_VALUE + _END_OF_CELL), re.compile(rb"f\b[^<>]*/>" + _NO_VALUE + _END_OF_CELL))
+_UNVALUED = re.compile(
+    _CELL + rb"(?!" + _TEXT + rb")[^>]*>\s*" + _FORMULA + _NO_VALUE + _END_OF_CELL
+    + rb"|" + _CELL + _TEXT + rb"[^>]*>\s*" + _FORMULA + rb"\s*" + _END_OF_CELL
+)  # fmt: skip
 _PIECE = 1024 * 1024
 _STRIP = 128 * 1024  # bytes looked at in one go, so that what's in between stays in the cache
 _DIMENSION = re.compile(rb"<(?:\w+:)?dimension ref=\"([A-Z]+)([0-9]+)(?::([A-Z]+)([0-9]+))?\"")
@@ -43,11 +53,13 @@ _BETWEEN = re.compile(rb"(</?(?:table|office):[^>]*>|</text:p>)\s+(?=</?(?:table
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What the XML of a sheet says: rows, with or without a value in them, and cells of some kinds."""
+    """What the XML of a sheet says: rows, with or without a value in them, and cells of some kinds. The UNVALUED have a
+    formula, but not what it came to: who wrote them didn't reckon."""
 
     rows: int
     errors: int
     booleans: int
+    unvalued: int
 
 
 class Package:
@@ -61,12 +73,12 @@ class Package:
         """The archive's member of each sheet, by the sheet's name."""
         links = {}
         for link in _LINK.findall(self._archive.read("xl/_rels/workbook.xml.rels")):
-            links[_attribute(link, b"Id")] = posixpath.normpath(posixpath.join("/xl", _attribute(link, b"Target")))[1:]
+            links[attribute(link, b"Id")] = posixpath.normpath(posixpath.join("/xl", attribute(link, b"Target")))[1:]
         found = {}
-        for attributes in _SHEET.findall(self._archive.read("xl/workbook.xml")):
-            name, target = _NAME.search(attributes), _ID.search(attributes)
+        for tag in _SHEET.findall(self._archive.read("xl/workbook.xml")):
+            name, target = attribute(tag, b"name"), attribute(tag, rb"\w+:id")
             if name and target:
-                found[html.unescape(name[1].decode("utf-8", "replace"))] = links.get(target[1].decode(), "")
+                found[html.unescape(name)] = links.get(target, "")
         return found
 
     def flaw(self, member: str) -> str:
@@ -169,15 +181,21 @@ class Package:
 
     def filled_rows(self, member: str) -> int:
         """How many rows of MEMBER have a value."""
-        return sum(1 for text in self.pieces(member) for row in text.split(b"<row")[1:] if _VALUE.search(row))
+        begin = b"<" + self.prefix(member) + b"row"
+        return sum(1 for text in self.pieces(member) for row in text.split(begin)[1:] if _VALUE.search(row))
+
+    def prefix(self, member: str) -> bytes:
+        """What the names of MEMBER's elements begin with, such as `x:`; mostly nothing."""
+        root = _ROOT.search(next(self._unpacked(member), b"")[:8192])
+        return root[1] if root else b""
 
     def pieces(self, member: str) -> Iterator[bytes]:
         """MEMBER's XML in pieces that end where a row does."""
-        rest = b""
+        rest, end = b"", b"</" + self.prefix(member) + b"row>"
         for piece in self._unpacked(member):
             text = rest + piece
-            cut = text.rfind(b"</row>") + 6
-            if cut > 5:
+            cut = text.rfind(end) + len(end)
+            if cut >= len(end):
                 yield text[:cut]
                 text = text[cut:]
             rest = text
@@ -202,8 +220,9 @@ class Package:
 
 def count_parts(texts: Iterable[bytes]) -> Part:
     """What the XML of a sheet says in TEXTS, each of which ends where a row does."""
-    rows = errors = booleans = 0
+    rows = errors = booleans = unvalued = 0
     for text in texts:
+        unvalued += len(_UNVALUED.findall(text)) if any(end.search(text) for end in _ENDS) else 0
         array = np.frombuffer(text, np.uint8)
         for start in range(0, len(array), _STRIP):
             first, second, third, fourth, fifth = _successive(array[start : start + _STRIP + 4])
@@ -212,7 +231,7 @@ def count_parts(texts: Iterable[bytes]) -> Part:
             booleans += int(np.count_nonzero(is_type & (fourth == ord("b"))))
             is_row = (first == ord("<")) & (second == ord("r")) & (third == ord("o")) & (fourth == ord("w"))
             rows += int(np.count_nonzero(is_row & ((fifth == ord(" ")) | (fifth == ord(">")))))
-    return Part(rows, errors, booleans)
+    return Part(rows, errors, booleans, unvalued)
 
 
 def _successive(strip: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], ...]:
@@ -238,6 +257,7 @@ def _is_filled(cell: bytes, is_empty: bytes) -> bool:
     return not is_empty or b"value" in cell
 
 
-def _attribute(tag: bytes, name: bytes) -> str:
-    match = re.search(rb"\b" + name + rb"=\"([^\"]*)\"", tag)
-    return match[1].decode("utf-8", "replace") if match else ""
+def attribute(tag: bytes, name: bytes) -> str:
+    """The value that TAG gives the attribute with NAME, as it's written; nothing where there's none."""
+    match = re.search(rb"\b" + name + rb"\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", tag)
+    return (match[1] or match[2] or b"").decode("utf-8", "replace") if match else ""

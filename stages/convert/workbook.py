@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import zipfile
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
-from stages.convert import reasons, sheet_old
+from stages.convert import reasons, sheet_days, sheet_old, sheet_old_days, sheet_styles
 from stages.convert.family import Bench, Head, Refused
-from stages.convert.sheet_binary import TooFarApart, respelled
+from stages.convert.sheet_binary import Respelling, TooFarApart
 from stages.convert.sheet_fast import read_plain
 from stages.convert.sheet_grid import Grid, read_grid
 from stages.convert.sheet_xml import BROKEN, Package
@@ -23,6 +23,7 @@ _SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".xltx", ".xltm")
 _SPREADSHEET = b"application/vnd.oasis.opendocument.spreadsheet"
 _MANIFEST = '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
 _CELLS = "content.xml"  # of an ODS file
+_BINARY_PARTS = ("xl/styles.bin", "xl/workbook.bin")  # of an XLSB file
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _STREAMS = ["\0".join((name, "", "")).encode("utf-16-le") for name in ("Workbook", "Book", "WORKBOOK", "BOOK")]
@@ -67,7 +68,9 @@ class Workbook:
         members = _members(package)
         _check_content(package)
         _check_areas(package, members)
-        opened = cache(lambda: _open(data, package))  # it costs, and plain sheets don't need it
+        opened = cache(
+            lambda: _open(*_respelled(data, package, members, bench))
+        )  # it costs; plain sheets don't need it
         names = list(members) or opened().sheet_names
         empty = []
         for number, name in enumerate(names):
@@ -184,19 +187,40 @@ def _check_old(data: bytes) -> None:
         raise Refused(_FAR_APART) from error
 
 
+def _respelled(
+    data: bytes, package: Package | None, members: dict[str, str], bench: Bench
+) -> tuple[bytes, Package | None]:
+    """DATA as the engine reads it right. Raises Refused."""
+    odd = 0
+    try:
+        if package is None:
+            data, odd = sheet_old_days.respelled(data)
+        elif package.is_binary():
+            styles, book = (package.read(name) if package.size(name) else b"" for name in _BINARY_PARTS)
+            respelling = Respelling(styles, book, MOST_CELLS)
+            data = package.copied(respelling)
+            odd = respelling.odd
+        elif members:
+            made, odd = sheet_styles.respelled(package, members.values())
+            data = data if made is None else made
+    except TooFarApart as error:
+        raise Refused(_FAR_APART) from error
+    except BROKEN as error:
+        raise Refused(reasons.corrupt(f"the workbook can't be opened ({error})")) from error
+    if odd:
+        bench.notes.append(sheet_days.note(odd))
+    return data, package
+
+
 def _open(data: bytes, package: Package | None) -> Any:
     """The workbook, for its sheets' names and cells. Raises Refused."""
     import python_calamine
 
     flaws: tuple[type[Exception], ...] = (python_calamine.CalamineError, *BROKEN)
     try:
-        if package is not None and package.is_binary():
-            data = package.copied(partial(respelled, most=MOST_CELLS))
         return python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
     except python_calamine.PasswordError as error:
         raise Refused(reasons.encrypted()) from error
-    except TooFarApart as error:
-        raise Refused(_FAR_APART) from error
     except flaws as error:
         if package is not None:
             with contextlib.suppress(*flaws):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-import re
 import zipfile
 from typing import Any
 
@@ -14,7 +13,7 @@ from pipeline.model import Code
 from scripts.fuzz.seeds import ODS_CONTENT, open_document
 from stages.convert import sheet_halves, sheet_xml
 from tests.stages.convert.conftest import Bench
-from tests.stages.convert.workbooks import Error, workbook
+from tests.stages.convert.workbooks import Error, respelled, workbook
 
 DAY, MOMENT, CLOCK = dt.date(2024, 2, 29), dt.datetime(2024, 2, 29, 13, 14, 15), dt.time(1, 2, 3)
 PLAIN = [
@@ -135,9 +134,6 @@ def test_a_cut_workbook(bench: Bench, cut: int) -> None:
 
 
 def test_a_zip_that_is_no_workbook(bench: Bench) -> None:
-    import io
-    import zipfile
-
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         archive.writestr("x.txt", "x")
@@ -153,16 +149,6 @@ def test_one_too_large_is_refused_before_it_is_read(bench: Bench, monkeypatch: p
     done = bench.convert({"a.xlsx": workbook({"data": PLAIN})})
     assert done.member.reason is not None
     assert done.member.reason.code == Code.TOO_LARGE
-
-
-def respelled(data: bytes, member: str, old: str, new: str) -> bytes:
-    """The archive DATA with OLD in one of its members become NEW."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(made, "w") as after:
-        for name in before.namelist():
-            text = before.read(name)
-            after.writestr(name, re.sub(old.encode(), new.encode(), text) if name == member else text)
-    return made.getvalue()
 
 
 def test_a_sheet_that_claims_to_be_the_largest(bench: Bench) -> None:

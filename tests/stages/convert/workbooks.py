@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import re
 import zipfile
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -104,3 +105,13 @@ def workbook(sheets: dict[str, Iterable[Sequence[Any]]], merges: Sequence[str] =
         for number, rows in zip(numbers, sheets.values(), strict=True):
             archive.writestr(f"xl/worksheets/sheet{number}.xml", sheet_xml(rows, merges if number == 1 else ()))
     return data.getvalue()
+
+
+def respelled(data: bytes, member: str, old: str, new: str) -> bytes:
+    """The archive DATA with OLD in one of its members become NEW."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(made, "w") as after:
+        for name in before.namelist():
+            text = before.read(name)
+            after.writestr(name, re.sub(old.encode(), new.encode(), text) if name == member else text)
+    return made.getvalue()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -20,6 +24,7 @@ from stages.convert.fields import Fields
 from stages.convert.kinds import NULL, TEXT, Kind
 from stages.convert.text_table import Layout, by_kernels, parse
 
+ROOT = Path(__file__).resolve().parents[3]
 ROWS = 600
 often = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -218,3 +223,17 @@ def test_places_lie_within_the_block(kernels: Kernels, seed: int) -> None:
                 whole = length if length >= 0 else -length - 1
                 assert start in (-1, -7) or (start >= 0 and start + whole <= size)
     assert results[0] == results[1]
+
+
+def test_no_byte_is_touched_that_isnt_theirs(made_kernels: Kernels) -> None:
+    """All memory ends at a page that nobody may touch, so one byte too far ends the process, which is another one."""
+    argv = [
+        sys.executable,
+        "-m",
+        "tests.stages.convert.guarded_kernels",
+        "1",
+        os.environ.get("STAMPMILL_TEST_GUARDED", "6000"),
+    ]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 3000

@@ -20,32 +20,33 @@ _LAST_DAY = dt.date(9999, 12, 31)  # what's after is a number,
 _UNSURE = (dt.date(1900, 2, 28), dt.date(1900, 3, 1))  # and one of these may be the February 29 that never was
 
 
-def read_plain(data: bytes, name: str, title: str, package: Package, member: str, bench: Bench) -> bool:
-    """Makes a table of the sheet with NAME if it's that plain; False, and nothing made, where it isn't."""
+def read_plain(data: bytes, name: str, title: str, package: Package, member: str, bench: Bench) -> Part | None:
+    """Makes a table of the sheet with NAME if it's that plain, and gives what its XML says; None, and nothing made, where
+    it isn't."""
     if bench.is_text_only:
-        return False
+        return None
     loaded = _by_two(package, member, name) or _by_one(data, name, package, member)
     if loaded is None:
-        return False
+        return None
     frame, part = loaded
     if not frame.height or frame.width > bench.limits.max_columns or not _has_header(frame):
-        return False
+        return None
     blank = frame.filter(pl.all_horizontal(pl.all().is_null())).height
     if blank or part.rows - 1 != frame.height:
-        return False
+        return None
     first_day = _FIRST_DAYS[sheet_styles.is_1904(package)]
     typed = [_typed(column, first_day) for column in frame.get_columns()]
     found = [column for column in typed if column is not None]
     booleans = sum(column.len() - column.null_count() for column, kind in found if kind == cells.BOOLEAN)
     if len(found) != len(typed) or part.booleans != booleans:
-        return False
+        return None
     names = header.unique_names(frame.columns)
     sheet = bench.sheet(title)
     sheet.write(pl.DataFrame([column.alias(key) for key, (column, _kind) in zip(names, found, strict=True)]))
     sheet.facts = {"has_header": True, "sheet": name, "error_cells": part.errors}
     columns = [Column(name=key, type=kind) for key, (_column, kind) in zip(names, found, strict=True)]
     sheet.finish(part.rows - 1, columns)
-    return True
+    return part
 
 
 def _by_two(package: Package, member: str, name: str) -> tuple[pl.DataFrame, Part] | None:

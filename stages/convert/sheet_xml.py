@@ -17,21 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
+from stages.convert import sheet_unvalued
+
 _SHEET = re.compile(rb"<(?:\w+:)?sheet\b([^>]*)>")
 _LINK = re.compile(rb"<Relationship\b[^>]*>")
 _VALUE = re.compile(rb"<(?:\w+:)?(?:v|t)(?: [^>]*)?>[^<]")
 _ROOT = re.compile(rb"<(\w+:|)worksheet\b")
-# A cell with a formula and without what it came to; an empty text is written down as one of type `str`. To look for all of
-# it costs, so that its end is looked for first.
-_NO_VALUE = rb"\s*(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v>\s*</(?:\w+:)?v>\s*)?"
-_FORMULA = rb"<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)"
-_CELL, _END_OF_CELL = rb"<(?:\w+:)?c\b", rb"</(?:\w+:)?c>"
-_TEXT = rb"[^>]*\bt=[\"']str[\"']"
-_ENDS = (re.compile(rb"f>" + _NO_VALUE + _END_OF_CELL), re.compile(rb"f\b[^<>]*/>" + _NO_VALUE + _END_OF_CELL))
-_UNVALUED = re.compile(
-    _CELL + rb"(?!" + _TEXT + rb")[^>]*>\s*" + _FORMULA + _NO_VALUE + _END_OF_CELL
-    + rb"|" + _CELL + _TEXT + rb"[^>]*>\s*" + _FORMULA + rb"\s*" + _END_OF_CELL
-)  # fmt: skip
 _PIECE = 1024 * 1024
 _STRIP = 128 * 1024  # bytes looked at in one go, so that what's in between stays in the cache
 _DIMENSION = re.compile(rb"<(?:\w+:)?dimension ref=\"([A-Z]+)([0-9]+)(?::([A-Z]+)([0-9]+))?\"")
@@ -222,7 +213,7 @@ def count_parts(texts: Iterable[bytes]) -> Part:
     """What the XML of a sheet says in TEXTS, each of which ends where a row does."""
     rows = errors = booleans = unvalued = 0
     for text in texts:
-        unvalued += len(_UNVALUED.findall(text)) if any(end.search(text) for end in _ENDS) else 0
+        unvalued += sheet_unvalued.count(text)
         array = np.frombuffer(text, np.uint8)
         for start in range(0, len(array), _STRIP):
             first, second, third, fourth, fifth = _successive(array[start : start + _STRIP + 4])

@@ -8,7 +8,7 @@ import zipfile
 from functools import cache
 from typing import Any
 
-from stages.convert import reasons, sheet_days, sheet_old, sheet_old_days, sheet_styles
+from stages.convert import reasons, sheet_days, sheet_old, sheet_old_days, sheet_styles, sheet_unvalued
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.sheet_binary import Respelling, TooFarApart
 from stages.convert.sheet_fast import read_plain
@@ -72,14 +72,17 @@ class Workbook:
             lambda: _open(*_respelled(data, package, members, bench))
         )  # it costs; plain sheets don't need it
         names = list(members) or opened().sheet_names
-        empty = []
+        empty, unvalued = [], _unvalued(data, package) if not members else {}
         for number, name in enumerate(names):
             title = name if len(names) > 1 else ""
             member = members.get(name, "")
-            done = bool(member) and package is not None and read_plain(data, name, title, package, member, bench)
-            if not done and not _read_cells(_grid(opened(), name, package, member), title, bench):
+            plain = read_plain(data, name, title, package, member, bench) if member and package is not None else None
+            if plain is None and not _read_cells(_grid(opened(), name, package, member), title, bench):
                 empty.append(name)
+            if member and package is not None:
+                unvalued[name] = plain.unvalued if plain is not None else _unvalued_of(package, member)
             bench.progress(source.length * (number + 1) // len(names))
+        bench.notes += sheet_unvalued.notes(unvalued)
         if not bench.tables:
             raise Refused(reasons.no_records("all of its sheets are empty"))
         if empty:
@@ -91,6 +94,22 @@ def _read_cells(grid: Grid, title: str, bench: Bench) -> bool:
     if grid.width > bench.limits.max_columns:
         raise Refused(reasons.too_many_columns(grid.width, bench.limits.max_columns))
     return read_grid(grid, title, bench)
+
+
+def _unvalued(data: bytes, package: Package | None) -> dict[str, int]:
+    """How many formulas have no result in an ODS file, by sheet, or in an old binary workbook."""
+    if package is None:
+        return {"": sheet_unvalued.in_old(data)}
+    with contextlib.suppress(*BROKEN):  # then it's another kind of workbook
+        return sheet_unvalued.by_table(package.read(_CELLS))
+    return {}
+
+
+def _unvalued_of(package: Package, member: str) -> int:
+    """The same for one sheet of an XLSX file."""
+    with contextlib.suppress(*BROKEN):
+        return sum(map(sheet_unvalued.count, package.pieces(member)))
+    return 0
 
 
 def _is_old_workbook(data: bytes, head: Head) -> bool:

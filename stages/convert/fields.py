@@ -17,6 +17,8 @@ from stages.convert.kinds import DATE, TEXT, Kind
 
 MOST_BYTES = 2**31 - 1  # of a block, whose places are numbers of 32 bits
 _CLOCK = "%H:%M:%S"
+_NUMBERS = ("integer", "double")
+_BY_CASTS = (*_NUMBERS, "date", "timestamp", "timestamptz")  # what casts make of texts, and patterns prove
 _local = threading.local()
 
 Places = npt.NDArray[np.int32]
@@ -58,12 +60,12 @@ def room(columns: int, rows: int) -> tuple[Places, Places]:
 
 
 def read(kernels: Kernels, fields: Fields, kinds: Sequence[Kind]) -> list[pl.Series] | None:
-    """The columns of FIELDS as their KINDS, which are settled; None where a value isn't what its kind says."""
-    columns = _Columns(kernels, fields)
+    """The columns of FIELDS, which are JSON's, as their KINDS; None where a value isn't what its kind says."""
+    columns = Columns(kernels, fields)
     found = [columns.typed(index, kind) for index, kind in enumerate(kinds)]
     left = [index for index, column in enumerate(found) if column is None]
-    texts = [columns.texts(index, kinds[index]) for index in left]
-    if any(text is None for text in texts):
+    texts = [columns.numbers(index) if kinds[index].name in _NUMBERS else columns.texts(index) for index in left]
+    if any(kinds[index].name not in _BY_CASTS for index in left) or any(text is None for text in texts):
         return None
     frame = pl.DataFrame([text.alias(str(index)) for index, text in zip(left, texts, strict=True) if text is not None])
     for index, column in zip(left, fit_all(frame, [kinds[index] for index in left]), strict=True):
@@ -71,7 +73,7 @@ def read(kernels: Kernels, fields: Fields, kinds: Sequence[Kind]) -> list[pl.Ser
     return [column for column in found if column is not None] if all(column is not None for column in found) else None
 
 
-class _Columns:
+class Columns:
     """The columns of a block of fields."""
 
     def __init__(self, kernels: Kernels, fields: Fields) -> None:
@@ -82,24 +84,20 @@ class _Columns:
         self._used = 0
 
     def typed(self, index: int, kind: Kind) -> pl.Series | None:
-        """A column as KIND where a kernel can tell."""
+        """A column as KIND, which is settled, where a kernel can tell."""
         if kind == TEXT:
-            return self._texts(index)
+            return self.texts(index)
         if kind.null or kind.name not in _READERS:
             return None
         return _READERS[kind.name](self, index, kind)
 
-    def texts(self, index: int, kind: Kind) -> pl.Series | None:
-        """The same as text, which casts and patterns can make KIND of; None where they would take what JSON doesn't."""
-        starts, sizes = self._fields.starts[index], self._fields.sizes[index]
-        if kind.name in ("text", "boolean", "null") and self._fields.is_json:
-            return None
-        is_number = self._fields.is_json and kind.name in ("integer", "double")
-        if is_number and not self._kernels.are_numbers(self._bytes, starts, sizes):
-            return None
-        return self._texts(index)
+    def numbers(self, index: int) -> pl.Series | None:
+        """JSON's numbers as texts, of which a cast can tell the rest; None where one begins as none does in JSON."""
+        is_one = self._kernels.are_numbers(self._bytes, self._fields.starts[index], self._fields.sizes[index])
+        return self.texts(index) if is_one else None
 
-    def _texts(self, index: int) -> pl.Series | None:
+    def texts(self, index: int) -> pl.Series | None:
+        """A column as texts; None where an escape means nothing."""
         import pyarrow as pa
 
         fields = self._fields
@@ -178,12 +176,12 @@ class _Columns:
         return found
 
 
-_READERS: dict[str, Callable[[_Columns, int, Kind], pl.Series | None]] = {
-    "integer": _Columns.integers,
-    "double": _Columns.doubles,
-    "boolean": _Columns.booleans,
-    "null": _Columns.nothing,
-    "date": _Columns.dates,
-    "timestamp": _Columns.stamps,
-    "timestamptz": _Columns.stamps,
+_READERS: dict[str, Callable[[Columns, int, Kind], pl.Series | None]] = {
+    "integer": Columns.integers,
+    "double": Columns.doubles,
+    "boolean": Columns.booleans,
+    "null": Columns.nothing,
+    "date": Columns.dates,
+    "timestamp": Columns.stamps,
+    "timestamptz": Columns.stamps,
 }

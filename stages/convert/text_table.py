@@ -19,7 +19,7 @@ from stages.convert.ahead import mapped
 from stages.convert.blocks import Block
 from stages.convert.columns import Typed, typed
 from stages.convert.family import Bench
-from stages.convert.fields import Fields
+from stages.convert.fields import Columns, Fields
 from stages.convert.kinds import NULL, TEXT, Kind, pinned_kind, settle, sql_type, with_empty
 from stages.convert.records import Dialect, read_record
 from stages.convert.sheet import Sheet
@@ -186,8 +186,9 @@ _UNTYPED = Typed([], [])
 
 
 def by_kernels(block: Block, layout: Layout, kinds: Sequence[Kind]) -> Typed | None:
-    """BLOCK's fields as KINDS, taken apart and typed by kernels; None where they aren't loaded, or can't, or a field has
-    another kind. Then the engine has its turn."""
+    """BLOCK's fields with the narrowest types from KINDS on that change no value, taken apart by kernels and, where they can
+    tell, typed by them; None where they aren't loaded, or find other rows than were counted. Then the engine has its turn.
+    """
     kernels = compiled.kernels() if block.rows >= _LEAST_ROWS else None
     if kernels is None or block.frame is not None or layout.restore or layout.is_trimmed:
         return None
@@ -198,16 +199,25 @@ def by_kernels(block: Block, layout: Layout, kinds: Sequence[Kind]) -> Typed | N
     places = (len(kinds), block.rows, found.starts.ravel(), found.sizes.ravel())
     if kernels.find_in_records(found.bytes, layout.delimiter[0], quote, *places) != block.rows:
         return None
-    nulls = found.nulls()
-    settled = [settle(kind) for kind in kinds]
-    after = [with_empty(kind) if empty else kind for kind, empty in zip(kinds, nulls, strict=True)]
-    undecided = [kind.name != "text" and known == TEXT for kind, known in zip(kinds, settled, strict=True)]
-    if [settle(kind) for kind in after] != settled or any(
-        is_open and empty < block.rows for is_open, empty in zip(undecided, nulls, strict=True)
-    ):
-        return None
-    columns = fields.read(kernels, found, settled)
-    return Typed(columns, after) if columns is not None else None
+    columns = Columns(kernels, found)
+    after = [with_empty(kind) if empty else kind for kind, empty in zip(kinds, found.nulls(), strict=True)]
+    made = [_by_kernel(columns, index, kind) for index, kind in enumerate(after)]
+    left = [index for index, column in enumerate(made) if column is None]
+    if left:
+        texts = [columns.texts(index) for index in left]
+        frame = pl.DataFrame(
+            [text.alias(str(index)) for index, text in zip(left, texts, strict=True) if text is not None]
+        )
+        rest = typed(frame, [after[index] for index in left])
+        for index, column, kind in zip(left, rest.columns, rest.kinds, strict=True):
+            made[index], after[index] = column, kind
+    return Typed([column for column in made if column is not None], after)
+
+
+def _by_kernel(columns: Columns, index: int, kind: Kind) -> pl.Series | None:
+    """A column as KIND, if that's decided and a kernel can tell."""
+    known = settle(kind)
+    return columns.typed(index, known) if known != TEXT or kind == TEXT else None
 
 
 def _first_kinds(layout: Layout, bench: Bench) -> list[Kind]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from stages import machine_code
 
-WORTH = 64 * 1024 * 1024  # bytes of text that a process has to read for loading to pay
+WORTH = 16 * 1024 * 1024  # bytes of text that a process has to read for loading to pay
 _log = logging.getLogger(__name__)
 
 

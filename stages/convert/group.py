@@ -51,11 +51,11 @@ def find_groups(members: Sequence[Member], files: Files, least: int) -> list[Gro
     """The groups among MEMBERS, of LEAST files or more each."""
     reader = _Reader(files)
     groups: dict[tuple[str, bytes], Group] = {}
-    for member in members:
-        place = member.place
-        suffix = os.path.splitext(member.path)[1].lower()
-        if suffix not in SUFFIXES or member.reason is not None or place is None or not 0 < place.length <= LARGEST:
-            continue
+    small = [
+        (member, member.place, suffix) for member in members if (suffix := _suffix_if_small(member)) and member.place
+    ]
+    compiled.begin(sum(place.length for _, place, _ in small))
+    for member, place, suffix in small:
         data = reader.read(place)
         end = data.find(b"\n", 0, _HEADER) + 1
         header = data[:end]
@@ -64,6 +64,13 @@ def find_groups(members: Sequence[Member], files: Files, least: int) -> list[Gro
         group = groups.setdefault((suffix, header), Group(header, []))
         group.files.append(Small(member, data[end:]))
     return [group for group in groups.values() if sum(1 for file in group.files if file.body) >= least]
+
+
+def _suffix_if_small(member: Member) -> str:
+    """The ending of MEMBER's name, if that says a small table of text."""
+    suffix = os.path.splitext(member.path)[1].lower()
+    is_small = member.reason is None and member.place is not None and 0 < member.place.length <= LARGEST
+    return suffix if is_small and suffix in SUFFIXES else ""
 
 
 class _Reader:
@@ -104,7 +111,6 @@ def read_group(group: Group, bench: Bench) -> list[Member]:
     plan = make_plan_of(sample[: sample.rfind(b"\n") + 1])
     if plan is None or not _is_plain(plan, group, bench):
         return []
-    compiled.begin(sum(len(file.body) for file in paired))
     parts = list(_parts(paired, plan))
     members = [file.member for part in parts for file in part.files]
     if len(members) < 2:

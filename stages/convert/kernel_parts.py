@@ -191,7 +191,7 @@ def double(data, start, end, is_json):
         return 0.0, False
     high, is_high = digits(data, start, whole)
     low, is_low = digits(data, point + 1, fraction)
-    if not is_high or not is_low or high >= _DIGITS or low >= _DIGITS or (high and whole + fraction > 15):
+    if not is_high or not is_low or low >= _DIGITS or (high and whole + fraction > 15):
         return 0.0, False
     number = np.float64(high * _POWERS[fraction] + low) / _DOUBLES[fraction]
     return (-number if is_negative else number), True

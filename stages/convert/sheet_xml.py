@@ -78,12 +78,16 @@ class Package:
         parser = expat.ParserCreate()
         self._archive.getinfo(member)  # raises where there's none
         try:
-            for piece in self._unpacked(member):
+            for piece in self.unpacked(member):
                 parser.Parse(piece, False)
             parser.Parse(b"", True)
         except (expat.ExpatError, LookupError) as error:  # or an encoding that nobody knows
             return str(error)
         return ""
+
+    def is_locked(self) -> bool:
+        """Whether a member can be unpacked with a password only."""
+        return any(info.flag_bits & 1 for info in self._archive.infolist())
 
     def is_encrypted(self) -> bool:
         """Whether the members of an ODS file are. Raises one of BROKEN."""
@@ -116,7 +120,7 @@ class Package:
     def area(self, member: str, most: int) -> int:
         """How many cells, empty ones included, lie in the rectangle that holds all filled cells of MEMBER. Where it says
         itself that it's more than MOST, they are looked at: some programs always say the largest."""
-        pieces = self._unpacked(member)
+        pieces = self.unpacked(member)
         head = next(pieces, b"")
         claimed = _DIMENSION.search(head[:8192])
         if claimed is not None:
@@ -168,7 +172,7 @@ class Package:
 
     def read(self, member: str) -> bytes:
         """MEMBER as a whole, however large it is. Raises one of BROKEN."""
-        return b"".join(self._unpacked(member))
+        return b"".join(self.unpacked(member))
 
     def filled_rows(self, member: str) -> int:
         """How many rows of MEMBER have a value."""
@@ -177,13 +181,13 @@ class Package:
 
     def prefix(self, member: str) -> bytes:
         """What the names of MEMBER's elements begin with, such as `x:`; mostly nothing."""
-        root = _ROOT.search(next(self._unpacked(member), b"")[:8192])
+        root = _ROOT.search(next(self.unpacked(member), b"")[:8192])
         return root[1] if root else b""
 
     def pieces(self, member: str) -> Iterator[bytes]:
         """MEMBER's XML in pieces that end where a row does."""
         rest, end = b"", b"</" + self.prefix(member) + b"row>"
-        for piece in self._unpacked(member):
+        for piece in self.unpacked(member):
             text = rest + piece
             cut = text.rfind(end) + len(end)
             if cut >= len(end):
@@ -192,7 +196,8 @@ class Package:
             rest = text
         yield rest
 
-    def _unpacked(self, member: str) -> Iterator[bytes]:
+    def unpacked(self, member: str) -> Iterator[bytes]:
+        """MEMBER's bytes in pieces. Raises one of BROKEN."""
         info = self._archive.getinfo(member)
         if info.compress_type != zipfile.ZIP_DEFLATED or info.flag_bits & 1:
             with self._archive.open(info) as file:

@@ -8,7 +8,7 @@ import zipfile
 from functools import cache
 from typing import Any
 
-from stages.convert import reasons, sheet_days, sheet_old, sheet_old_days, sheet_styles, sheet_unvalued
+from stages.convert import reasons, sheet_days, sheet_old, sheet_old_days, sheet_parts, sheet_styles, sheet_unvalued
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.sheet_binary import Respelling, TooFarApart
 from stages.convert.sheet_fast import read_plain
@@ -65,8 +65,9 @@ class Workbook:
         if data.startswith(_OLE) and head.suffix not in _SUFFIXES and not _is_old_workbook(data, head):
             return
         package = _package(data, head)
-        members = _members(package)
         _check_content(package)
+        data, package = _standard(data, package)
+        members = _members(package)
         _check_areas(package, members)
         opened = cache(
             lambda: _open(*_respelled(data, package, members, bench))
@@ -189,12 +190,25 @@ def _package(data: bytes, head: Head) -> Package | None:
         raise Refused(reasons.corrupt("its name says a workbook, but it isn't one inside"))
     try:
         package = Package(data, zipfile.ZipFile(io.BytesIO(data)))
+        if package.is_locked():
+            raise Refused(reasons.encrypted())
     except BROKEN as error:
         if b"PK\x05\x06" not in data[-70_000:]:
             raise Refused(reasons.truncated("the workbook's directory at its end is missing")) from error
         raise Refused(reasons.corrupt(f"the workbook can't be opened ({error})")) from error
     _check_size(package.claimed_size())
     return package
+
+
+def _standard(data: bytes, package: Package | None) -> tuple[bytes, Package | None]:
+    """DATA and PACKAGE with their parts as engines expect them. Raises Refused."""
+    if package is None:
+        return data, None
+    try:
+        made = sheet_parts.remade(package)
+        return (data, package) if made is None else (made, Package(made, zipfile.ZipFile(io.BytesIO(made))))
+    except BROKEN as error:
+        raise Refused(reasons.corrupt(f"its parts can't be read ({error})")) from error
 
 
 def _check_old(data: bytes) -> None:

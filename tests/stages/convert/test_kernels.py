@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import random
 import subprocess
@@ -201,6 +202,87 @@ def test_numbers_are_exactly_what_their_texts_say(kernels: Kernels, values: list
         if kernels.doubles(where.bytes, starts, sizes, 0, doubles) == 1:
             assert doubles[0] == float(value) and np.signbit(doubles[0]) == value.startswith("-")
             assert len(Decimal(value).as_tuple().digits) <= 15 or not Decimal(value)
+
+
+def one_by_one(texts: list[str]) -> list[Fields]:
+    return [Fields(text.encode(), np.zeros((1, 1), np.int32), np.full((1, 1), len(text), np.int32)) for text in texts]
+
+
+def moment_of(text: str) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+@pytest.mark.parametrize("year", [0, 1, 4, 100, 400, 1582, 1900, 1969, 1970, 1972, 2000, 2023, 2024, 2100, 9999])
+def test_days_are_those_that_there_are(kernels: Kernels, year: int) -> None:
+    texts = [f"{year:04}-{month:02}-{day:02}" for month in range(14) for day in range(33)]
+    for text, field in zip(texts, one_by_one(texts), strict=True):
+        day = moment_of(text)
+        days = np.zeros(1, np.int32)
+        assert (kernels.dates(field.bytes, field.starts[0], field.sizes[0], days) == 1) == (day is not None), text
+        assert day is None or days[0] == day.toordinal() - dt.date(1970, 1, 1).toordinal()
+
+
+FRACTIONS = ["", ".", ".5", ".12", ".123456", ".1234567", ".12345x", ",5"]
+
+
+@pytest.mark.parametrize("zone", ["", "Z", "z", "+00"])
+@pytest.mark.parametrize("gap", ["T", " ", "_"])
+@pytest.mark.parametrize("fraction", FRACTIONS)
+def test_times_are_those_that_there_are(kernels: Kernels, zone: str, gap: str, fraction: str) -> None:
+    clocks = [
+        "00:00:00",
+        "23:59:59",
+        "24:00:00",
+        "23:60:00",
+        "23:59:60",
+        "12-30-00",
+        "1:30:000",
+        "12:3a:00",
+        "12:30:0:",
+    ]
+    is_well_written = gap == "T" and fraction not in FRACTIONS[1:2] + FRACTIONS[5:] and zone in ("", "Z")
+    for clock in clocks:
+        day = "0999-12-31" if clock == "00:00:00" else "2024-02-29"
+        text = f"{day}{gap}{clock}{fraction}{zone}"
+        (field,) = one_by_one([text])
+        clock_says = moment_of(f"{day}T{clock}") if clock[2] == clock[5] == ":" else None
+        for has_fraction in (0, 1):
+            for has_zone in (0, 1):
+                wanted = (
+                    clock_says
+                    if is_well_written and has_zone == (zone == "Z") and has_fraction >= bool(fraction)
+                    else None
+                )
+                micros = np.zeros(1, np.int64)
+                places = (field.bytes, field.starts[0], field.sizes[0], ord("T"), has_fraction, has_zone, micros)
+                assert (kernels.stamps(*places) == 1) == (wanted is not None), text
+                if wanted is not None:
+                    since = wanted - dt.datetime(1970, 1, 1)
+                    part = int(fraction[1:].ljust(6, "0")) if fraction else 0
+                    assert micros[0] == since // dt.timedelta(microseconds=1) + part
+
+
+def test_booleans_are_whole_words_of_one_form(kernels: Kernels) -> None:
+    forms = (("true", "false"), ("TRUE", "FALSE"), ("True", "False"))
+    for form, (yes, no) in enumerate(forms):
+        words = [
+            *(word for pair in forms for word in pair),
+            "tru",
+            "truer",
+            "fals",
+            "falser",
+            "t",
+            "xtrue",
+            "falsefalse",
+        ]
+        for word, field in zip(words, one_by_one(words), strict=True):
+            flags = np.zeros(1, np.uint8)
+            is_one = kernels.booleans(field.bytes, field.starts[0], field.sizes[0], form, flags) == 1
+            assert is_one == (word in (yes, no)), word
+            assert not is_one or flags[0] == (word == yes)
 
 
 @given(st.integers(0, 2**32))

@@ -15,6 +15,7 @@ from stages.convert.json_document import JsonDocument
 from stages.convert.json_lines import JsonLines
 from stages.convert.log_lines import LogLines
 from stages.convert.mailbox import Mailbox
+from stages.convert.spreadsheet_ml import SpreadsheetMl
 from stages.convert.sqlite import Sqlite
 from stages.convert.stage import Convert
 from stages.convert.statistics import Statistics
@@ -30,6 +31,7 @@ FAMILIES: tuple[Family, ...] = (
     Sqlite(),
     Statistics(),
     Workbook(),
+    SpreadsheetMl(),
     HtmlTables(),
     XmlRecords(),
     TelegramExport(),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
 from pipeline.model import Column
-from stages.convert import cells, regions
-from stages.convert.family import Bench
+from stages.convert import cells, reasons, regions
+from stages.convert.family import Bench, Refused
 from stages.convert.header import Header, unique_names
 from stages.convert.regions import Region
 from stages.convert.sheet_xml import BROKEN, Package
@@ -30,11 +30,39 @@ class Merge(NamedTuple):
     right: int
 
 
-class Grid:
-    """The cells of the sheet with NAME in a workbook, in rows that can be gone through again."""
+class Sheet(Protocol):
+    """A sheet as the engine gives it."""
 
-    def __init__(self, book: Any, name: str, package: Package | None, member: str) -> None:
-        self._sheet = book.get_sheet_by_name(name)
+    @property
+    def height(self) -> int:
+        """How many rows it has, from the first one with a value to the last."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """How many columns lie between the first filled one and the last."""
+        ...
+
+    @property
+    def start(self) -> tuple[int, int] | None:
+        """The row and the column of its first values, from 0; None for an empty one."""
+        ...
+
+    @property
+    def merged_cell_ranges(self) -> Sequence[tuple[tuple[int, int], tuple[int, int]]] | None:
+        """Cells merged into one: the rows and columns of the first and the last one."""
+        ...
+
+    def iter_rows(self) -> Iterator[Row]:
+        """Its rows from its very first on, each from the first filled column on."""
+        ...
+
+
+class Grid:
+    """The cells of SHEET, which has NAME, in rows that can be gone through again."""
+
+    def __init__(self, sheet: Sheet, name: str, package: Package | None = None, member: str = "") -> None:
+        self._sheet = sheet
         self._package = package
         self._member = member
         self.name = name
@@ -75,7 +103,9 @@ class Grid:
 
 
 def read_grid(grid: Grid, title: str, bench: Bench) -> bool:
-    """Makes a table of each region of GRID; False where it's empty."""
+    """Makes a table of each region of GRID; False where it's empty. Raises Refused."""
+    if grid.width > bench.limits.max_columns:
+        raise Refused(reasons.too_many_columns(grid.width, bench.limits.max_columns))
     masks = [_mask(row) for row in grid.rows()]
     if not any(masks):
         return False

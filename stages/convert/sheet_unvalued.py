@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from stages.convert.sheet_old import Endless, records, streams
 
+WORDS = "formulas without a stored result, whose cells are NULL"
+
 # A cell of an XLSX file; an empty text is written down as a value, in a cell of type `str`. To look for the whole of it
 # costs, so that its end is looked for first.
 _NO_VALUE = rb"\s*(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v>\s*</(?:\w+:)?v>\s*)?"
@@ -62,7 +64,8 @@ def in_old(data: bytes) -> int:
     return 0
 
 
-def notes(counts: Mapping[str, int]) -> list[str]:
-    """What people are told of COUNTS by sheet; nothing where there are none. A sheet without a name is all of a file."""
+def notes(what: str, counts: Mapping[str, int]) -> list[str]:
+    """What people are told of WHAT, of which there are COUNTS by sheet; nothing where there are none. A sheet without a
+    name is all of a file."""
     places = [f"{number:,} in {name}" if name else f"{number:,}" for name, number in counts.items() if number]
-    return [f"formulas without a stored result, whose cells are NULL: {', '.join(places)}"] if places else []
+    return [f"{what}: {', '.join(places)}"] if places else []

@@ -78,23 +78,16 @@ class Workbook:
             title = name if len(names) > 1 else ""
             member = members.get(name, "")
             plain = read_plain(data, name, title, package, member, bench) if member and package is not None else None
-            if plain is None and not _read_cells(_grid(opened(), name, package, member), title, bench):
+            if plain is None and not read_grid(_grid(opened(), name, package, member), title, bench):
                 empty.append(name)
             if member and package is not None:
                 unvalued[name] = plain.unvalued if plain is not None else _unvalued_of(package, member)
             bench.progress(source.length * (number + 1) // len(names))
-        bench.notes += sheet_unvalued.notes(unvalued)
+        bench.notes += sheet_unvalued.notes(sheet_unvalued.WORDS, unvalued)
         if not bench.tables:
             raise Refused(reasons.no_records("all of its sheets are empty"))
         if empty:
             bench.notes.append(f"empty sheets: {', '.join(empty)}")
-
-
-def _read_cells(grid: Grid, title: str, bench: Bench) -> bool:
-    """Makes tables of GRID; False where it's empty. Raises Refused."""
-    if grid.width > bench.limits.max_columns:
-        raise Refused(reasons.too_many_columns(grid.width, bench.limits.max_columns))
-    return read_grid(grid, title, bench)
 
 
 def _unvalued(data: bytes, package: Package | None) -> dict[str, int]:
@@ -140,7 +133,7 @@ def _grid(book: Any, name: str, package: Package | None, member: str) -> Grid:
     import python_calamine
 
     try:
-        return Grid(book, name, package, member)
+        return Grid(book.get_sheet_by_name(name), name, package, member)
     except (python_calamine.CalamineError, OSError, ValueError) as error:
         raise Refused(reasons.corrupt(f"its sheet {name!r} can't be read ({error})")) from error
 

@@ -16,6 +16,7 @@ from stages.convert.source import Source
 HEAD = 256 * 1024
 LONGEST_LINE = 128 * 1024 * 1024
 _TAIL = 32 * 1024  # bytes at a chunk's end in which a line mostly ends
+_PIECE = 4 * 1024 * 1024  # bytes that are looked at together
 _MUCH = 256 * 1024  # bytes that stay in the cache
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -54,7 +55,7 @@ def detect(head: bytes, *, is_whole: bool) -> Encoding | None:
             return Encoding(codec, len(bom))
     if b"\0" in head:
         found = _by_zeros(head)
-        if found is not None or head.rstrip(b"\0").count(0) > len(head) // _ZEROS:
+        if found is not None or not _has_few_zeros(head.rstrip(b"\0")):
             return found
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, is_whole)
@@ -64,6 +65,14 @@ def detect(head: bytes, *, is_whole: bool) -> Encoding | None:
 
 
 _ZEROS = 50  # bytes of text for each that is zero, or more: what is left of a crash, or stands for an empty cell
+_SOME = 3  # of them in a text that is short, if it has no other control characters
+
+
+def _has_few_zeros(head: bytes) -> bool:
+    zeros = head.count(0)
+    if zeros * _ZEROS <= len(head):
+        return True
+    return zeros <= min(_SOME, len(head) // 8) and len(head.translate(None, _CONTROLS)) == len(head)
 
 
 def _by_zeros(head: bytes) -> Encoding | None:
@@ -105,10 +114,21 @@ def _is_rare(character: str) -> bool:
 
 
 def _mostly_utf8(head: bytes) -> Encoding | None:
-    """UTF-8 where most lines that could tell are valid: no other encoding's text is, but by rare chance."""
+    """UTF-8 where nearly all that isn't ASCII is valid, or most lines that could tell are: no other encoding's text is,
+    but by rare chance."""
     lines = [line for line in head.split(b"\n") if not line.isascii()]
     valid = sum(map(is_utf8, lines))
-    return Encoding("utf-8", confidence=round(valid / len(lines), 2)) if valid * 2 > len(lines) else None
+    if valid * 2 > len(lines):
+        return Encoding("utf-8", confidence=round(valid / len(lines), 2))
+    before = _met.count
+    text = head.decode("utf-8", "stampmill.marked")
+    strays = _met.count - before
+    characters = len(text) - len(text.encode("ascii", "ignore")) - strays
+    is_likely = characters >= _NEARLY_ALL * strays or characters >= strays == 1
+    return Encoding("utf-8", confidence=round(characters / (characters + strays), 2)) if is_likely else None
+
+
+_NEARLY_ALL = 2  # characters for each byte that is none
 
 
 def _legacy(head: bytes) -> Encoding | None:
@@ -203,7 +223,7 @@ def chunks(source: Source, encoding: Encoding, size: int, line_end: bytes = b"\n
         wanted = _whole_lines(source, at, size, mark)
         raw = source.read(at, wanted)
         is_last = at + len(raw) >= source.length or len(raw) < wanted
-        _check_guess(raw, encoding)
+        check_guess(raw, encoding)
         text = to_utf8(raw, encoding.codec)
         if is_last and text.endswith(b"\0"):  # room that was made and never filled
             text = text.rstrip(b"\0")
@@ -284,9 +304,19 @@ def _is_much_utf8(raw: bytes) -> bool:
     return True
 
 
+class _Met:
+    """How many stray bytes were met."""
+
+    count = 0
+
+
+_met = _Met()
+
+
 def _stray(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
+    _met.count += 1
     if error.encoding.lower().startswith(("utf-16", "utf-32")):
         return "\ufffd", error.end
     byte = error.object[error.start : error.start + 1]
@@ -296,7 +326,49 @@ def _stray(error: UnicodeError) -> tuple[str, int]:
         return byte.decode("latin-1"), error.start + 1
 
 
+def _marked(error: UnicodeError) -> tuple[str, int]:
+    return "\ufdd0", _stray(error)[1]  # what no text has
+
+
 codecs.register_error("stampmill.stray", _stray)
+codecs.register_error("stampmill.marked", _marked)
+
+
+def marked(raw: bytes, codec: str) -> bytes:
+    """RAW as UTF-8, with a character that no text has for what `to_utf8` would read as another encoding's."""
+    return raw.decode(codec, "stampmill.marked").encode("utf-8", "replace")
+
+
+def rewritten(source: Source, encoding: Encoding, size: int) -> Iterator[tuple[bytes, int]]:
+    """SOURCE as UTF-8, about SIZE bytes at a time, each with how many stray bytes are in it."""
+    decoder = codecs.getincrementaldecoder(encoding.codec)("stampmill.stray")
+    at = encoding.bom
+    while piece := source.read(at, size):
+        at += len(piece)
+        before = _met.count
+        text = decoder.decode(piece, at >= source.length).encode("utf-8", "replace")
+        yield text, _met.count - before
+
+
+def stray_piece(source: Source, encoding: Encoding) -> bytes:
+    """The first piece of SOURCE, UTF-8 as it's thought to be, that isn't; nothing where all of it is."""
+    rest, at = b"", encoding.bom
+    while piece := source.read(at, _PIECE):
+        at += len(piece)
+        piece = rest + piece
+        end = _whole_characters(piece)
+        if not is_utf8(piece[:end]):
+            return piece
+        rest = piece[end:]
+    return b"" if is_utf8(rest) else rest
+
+
+def _whole_characters(piece: bytes) -> int:
+    """Where the last character of PIECE begins, if it has several bytes and may not be whole; else the end."""
+    for back in range(1, min(4, len(piece)) + 1):
+        if piece[-back] >= 0xC0:
+            return len(piece) - back
+    return len(piece)
 
 
 def stray_lines(raw: bytes, codec: str) -> int:
@@ -320,11 +392,13 @@ def _is_valid(line: bytes, codec: str) -> bool:
     return True
 
 
-def _check_guess(raw: bytes, encoding: Encoding) -> None:
+def check_guess(raw: bytes, encoding: Encoding) -> None:
     """Raises Misjudged where ENCODING was guessed from ASCII alone and RAW, further on, says otherwise."""
     if encoding.is_proven or encoding.codec != "utf-8" or raw.isascii():
         return
-    lines = [line for line in raw.split(b"\n") if not line.isascii()]
-    if sum(map(is_utf8, lines)) * 2 < len(lines):
-        found = legacy.guess(b"\n".join(lines)[:HEAD] + b"\n")
+    if is_utf8(raw):
+        return
+    text = b"\n".join(line for line in raw.split(b"\n") if not line.isascii())[:HEAD] + b"\n"
+    if _mostly_utf8(text) is None:
+        found = legacy.guess(text)
         raise Misjudged(Encoding(found.codec, 0, found.confidence))

@@ -67,3 +67,16 @@ def may_be_inexact(data: bytes) -> bool:
     for shift in (1, 2, 4, 8):
         run &= before(run, shift)
     return bool(run.any()) and _LONG.search(data) is not None
+
+
+def why(error: Exception, text: bytes | None = None) -> str:
+    """What ERROR, a parser's, says is wrong with TEXT; with none known, with one whose brackets are all closed. Half of a
+    surrogate pair near its end looks cut off to the parser."""
+    said = str(error).removeprefix("JSON is malformed: ")
+    is_half = "surrogate" in said or "end of hex escape" in said
+    is_half = is_half or ("truncated" in said and (text is None or has_halves(text[-_NEAR:])))
+    return _HALF if is_half else said
+
+
+_NEAR = 16  # bytes that the other half of a pair needs, and some
+_HALF = "a string has half of a surrogate pair, such as \\ud800, which stands for no character"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stages.convert import delimited, encoding, legacy
@@ -81,6 +83,45 @@ def test_a_stray_byte_in_utf8_is_a_repair(bench: Bench) -> None:
     done = bench.csv(data)
     assert done.rows == [(1, "Größe"), (2, "東京"), (3, "Größe"), (4, "naïve")]
     assert done.part.repaired == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("id;name\n1;Łódź, Kraków it§s\n2;ok\n", [(1, "Łódź, Kraków it’s"), (2, "ok")]),
+        ("id;name\n1;José\n2;it§s\n", [(1, "José"), (2, "it’s")]),
+        ("id;name\n1;José it§s\n", [(1, "José it’s")]),
+        ("id;name\n1;東京§\n2;大阪 §\n3;京都, 奈良\n", [(1, "東京’"), (2, "大阪 ’"), (3, "京都, 奈良")]),
+    ],
+)
+def test_a_stray_byte_in_a_short_text(bench: Bench, text: str, rows: list[Any]) -> None:
+    done = bench.csv(text.encode().replace("§".encode(), b"\x92"))
+    assert done.rows == rows
+    assert done.part.facts["encoding"] == "utf-8"
+    assert done.part.repaired == sum("’" in row[1] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("id;name\n1;Łódź, Kraków\n", "cp1250"),
+        ("id;word\n1;страна\n2;радио\n3;сады\n", "cp866"),
+        ("id;name\n1;José\n2;Größe\n", "cp1252"),
+    ],
+)
+def test_a_short_text_that_isn_t_utf8(text: str, codec: str) -> None:
+    found = encoding.detect(text.encode(codec), is_whole=True)
+    assert found is not None
+    assert found.codec != "utf-8"
+
+
+def test_a_zero_byte_is_one_record_s_affair(bench: Bench) -> None:
+    done = bench.convert({"a.ndjson": b'{"a":1}\n{"a":2\0}\n{"a":"x\0y"}\n{"a":4}\n'})
+    assert done.rows == [(1,), (4,)]
+    assert [entry["line"] for entry in done.rejects(done.part)] == [2, 3]
+    assert all("malformed: not JSON" in entry["reason"] for entry in done.rejects(done.part))
+    assert bench.csv(b'a,b\n1,x\0y\n2,"z,\0"\n').rows == [(1, "x\0y"), (2, "z,\0")]
+    assert encoding.detect(b"ab\0\1\2cd" * 2, is_whole=True) is None
 
 
 def test_a_stray_byte_far_inside_is_one_repair(bench: Bench) -> None:

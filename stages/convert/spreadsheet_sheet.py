@@ -20,7 +20,13 @@ _PIECE = 1024 * 1024
 _SHEET, _TABLE, _COLUMN, _ROW, _CELL, _DATA, _STYLE, _FORMAT = (
     f"{{{SPACE}}}{name}" for name in ("Worksheet", "Table", "Column", "Row", "Cell", "Data", "Style", "NumberFormat")
 )
+_EVENTS_OF = (_SHEET, _COLUMN, _ROW, _STYLE, _FROM_1904)
+_NAMES = ("Name", "ID", "Parent", "Format", "Index", "Span", "StyleID", "Formula", "MergeAcross", "MergeDown", "Type")
+_LOCAL = {prefix + name: name for name in _NAMES for prefix in (f"{{{SPACE}}}", "")}  # some programs leave prefixes out
 _EMPTY: list[Value] = []
+
+
+Marks = dict[str, str]  # the attributes of an element
 
 
 class TooFarApart(Exception):
@@ -87,7 +93,7 @@ def sheets(source: Source) -> Iterator[Sheet]:
 
     file = io.BufferedReader(RawFile(source), _PIECE)
     events = etree.iterparse(
-        file, events=("start", "end"), resolve_entities=False, no_network=True, huge_tree=True,
+        file, events=("start", "end"), tag=_EVENTS_OF, resolve_entities=False, no_network=True, huge_tree=True,
         remove_comments=True, remove_pis=True,
     )  # fmt: skip
     reader = _Reader()
@@ -113,7 +119,7 @@ class _Reader:
     def begin(self, element: Any) -> None:
         """ELEMENT begins."""
         if element.tag == _SHEET:
-            self._sheet = Sheet(_attribute(element, "Name"))
+            self._sheet = Sheet(_marks(element).get("Name", ""))
             self._columns = []
         elif element.tag == _FROM_1904:
             self._is_1904 = True
@@ -126,7 +132,7 @@ class _Reader:
         elif element.tag == _STYLE:
             self._style(element)
         elif element.tag == _COLUMN:
-            self._column(element)
+            self._column(_marks(element))
         elif element.tag == _SHEET:
             sheet, self._sheet = self._sheet, None
             _forget(element)
@@ -134,70 +140,82 @@ class _Reader:
         return None
 
     def _style(self, element: Any) -> None:
-        key, parent, own = _attribute(element, "ID"), _attribute(element, "Parent"), element.find(_FORMAT)
-        inherited = self._shown.get(parent, Shown.NUMBER)
-        self._shown[key] = inherited if own is None else shown_by_format(_attribute(own, "Format"))
+        marks, own = _marks(element), element.find(_FORMAT)
+        inherited = self._shown.get(marks.get("Parent", ""), Shown.NUMBER)
+        code = None if own is None else _marks(own).get("Format", "")
+        self._shown[marks.get("ID", "")] = inherited if code is None else shown_by_format(code)
 
-    def _column(self, element: Any) -> None:
-        first = _number(element, "Index") or (self._columns[-1][1] + 1 if self._columns else 1)
-        shown = self._shown.get(_attribute(element, "StyleID"), Shown.NUMBER)
-        self._columns.append((first, first + _number(element, "Span"), shown))
+    def _column(self, marks: Marks) -> None:
+        first = _number(marks, "Index") or (self._columns[-1][1] + 1 if self._columns else 1)
+        shown = self._shown.get(marks.get("StyleID", ""), Shown.NUMBER)
+        self._columns.append((first, first + _number(marks, "Span"), shown))
 
     def _row(self, element: Any, sheet: Sheet) -> None:
-        place = _number(element, "Index") or sheet.height + 1
+        marks = _marks(element)
+        place = _number(marks, "Index") or sheet.height + 1
         if place <= sheet.height:
             raise ValueError("rows overlap")
         sheet.skip(place - 1 - sheet.height)
         row: list[Value] = []
-        last = after = 0  # the last cell's column, and the next one that is free
+        last = after = 0  # the last cell's column, and the last one that it covers
         for cell in element.iterchildren(_CELL):
-            column = _number(cell, "Index") or after + 1
+            own = _marks(cell)
+            column = _number(own, "Index") or after + 1
             if column <= last or column > MOST_CELLS:
                 raise ValueError("cells overlap" if column <= last else "a cell lies too far to the right")
             row += [""] * (column - 1 - len(row))
-            row.append(self._value(cell, element, column, sheet))
-            last, after = column, column + _number(cell, "MergeAcross")
-            self._merge(cell, place, column, sheet)
+            row.append(self._value(cell, own, marks, column))
+            last, after = column, column + _number(own, "MergeAcross")
+            _merge(own, place, column, sheet)
         sheet.add(row)
-        sheet.skip(_number(element, "Span"))
+        sheet.skip(_number(marks, "Span"))
 
-    def _value(self, cell: Any, row: Any, column: int, sheet: Sheet) -> Value:
-        found = cell.findall(_DATA)
+    def _value(self, cell: Any, own: Marks, row: Marks, column: int) -> Value:
+        found = [child for child in cell if child.tag == _DATA]
         if not found:
-            sheet.unvalued += bool(_attribute(cell, "Formula"))
+            self._count(unvalued="Formula" in own)
             return ""
         if len(found) > 1:
             raise ValueError("a cell has two values")
-        data = found[0]
-        kind = _attribute(data, "Type")
+        (data,) = found
+        kind = _marks(data).get("Type", "")
         if kind == "Error":
-            sheet.errors += 1
+            self._count(errors=True)
             return ""
-        style = _attribute(cell, "StyleID") or _attribute(row, "StyleID")
-        shown = self._shown.get(style, Shown.NUMBER) if style else self._shown_in(column)
-        return value_of(kind, "".join(data.itertext()), shown, is_1904=self._is_1904)
+        text = "".join(data.itertext()) if len(data) else data.text or ""
+        shown = self._shown_in(own.get("StyleID") or row.get("StyleID"), column) if kind == "DateTime" else Shown.NUMBER
+        return value_of(kind, text, shown, is_1904=self._is_1904)
 
-    def _shown_in(self, column: int) -> Shown:
+    def _count(self, *, unvalued: bool = False, errors: bool = False) -> None:
+        if self._sheet is not None:
+            self._sheet.unvalued += unvalued
+            self._sheet.errors += errors
+
+    def _shown_in(self, style: str | None, column: int) -> Shown:
+        """What a cell in COLUMN shows, by the STYLE of its own or its row's, or by its column's."""
+        if style:
+            return self._shown.get(style, Shown.NUMBER)
         return next((shown for first, last, shown in self._columns if first <= column <= last), Shown.NUMBER)
 
-    @staticmethod
-    def _merge(cell: Any, row: int, column: int, sheet: Sheet) -> None:
-        down, across = _number(cell, "MergeDown"), _number(cell, "MergeAcross")
-        if down or across:
-            sheet.merged_cell_ranges.append(((row - 1, column - 1), (row - 1 + down, column - 1 + across)))
+
+def _merge(cell: Marks, row: int, column: int, sheet: Sheet) -> None:
+    down, across = _number(cell, "MergeDown"), _number(cell, "MergeAcross")
+    if down or across:
+        sheet.merged_cell_ranges.append(((row - 1, column - 1), (row - 1 + down, column - 1 + across)))
 
 
 def _is_in_sheet(row: Any) -> bool:
-    return [parent.tag for parent, _ in zip(row.iterancestors(), range(2), strict=False)] == [_TABLE, _SHEET]
+    table = row.getparent()
+    return table is not None and table.tag == _TABLE and table.getparent().tag == _SHEET
 
 
-def _attribute(element: Any, name: str) -> str:
-    """The value of ELEMENT's attribute with NAME; some programs leave its prefix out."""
-    return element.get(f"{{{SPACE}}}{name}") or element.get(name) or ""
+def _marks(element: Any) -> Marks:
+    """ELEMENT's attributes, by their names without a prefix."""
+    return {_LOCAL[name]: value for name, value in element.items() if name in _LOCAL}
 
 
-def _number(element: Any, name: str) -> int:
-    text = _attribute(element, name).strip()
+def _number(marks: Marks, name: str) -> int:
+    text = marks.get(name)
     return int(text) if text else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import sys
 from decimal import Decimal
 
 from stages.convert.sheet_days import Shown, shown_by_code
@@ -12,6 +13,7 @@ Value = str | float | bool | dt.datetime | dt.time | dt.timedelta
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")
 _MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,6})0*)?)?")
+_SURE = 15  # digits, whatever they are, that a double tells apart
 _DIGITS = 17  # of a double, so that it comes back as the same
 _NAMED = {"Long Time": Shown.CLOCK, "Medium Time": Shown.CLOCK, "Short Time": Shown.CLOCK}  # formats with names
 _LEAP = dt.datetime.combine(dt.date(1900, 3, 1), dt.time())  # from here on, days count one that never was
@@ -40,11 +42,14 @@ def _number(text: str) -> float | None:
     if not _NUMBER.fullmatch(text):
         return None
     value = float(text)
-    digits = sum(map(str.isdigit, re.split("[eE]", text)[0].lstrip("-+0.")))
-    is_whole = text.lstrip("-+").isdigit()
-    if abs(value) == float("inf") or ((digits > _DIGITS or is_whole) and Decimal(text) != Decimal(value)):
-        return None
-    return value
+    mantissa, exponent, _rest = text.lower().partition("e")
+    if len(text) <= _SURE and not exponent:
+        return value
+    if abs(value) < sys.float_info.min or value in (float("inf"), float("-inf")):
+        return value if Decimal(text) == Decimal(repr(value)) else None
+    digits = sum(map(str.isdigit, mantissa.lstrip("-+0.")))
+    is_more = digits > _DIGITS or (not exponent and mantissa.lstrip("-+").isdigit())
+    return None if is_more and Decimal(text) != Decimal(value) else value
 
 
 def _moment(text: str, shown: Shown, *, is_1904: bool) -> Value | None:

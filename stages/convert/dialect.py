@@ -9,9 +9,10 @@ import re
 
 import msgspec
 
-from stages.convert.dialect_marks import COMMON, candidates
+from stages.convert.dialect_marks import COMMON, PAIRS, candidates
 from stages.convert.dialect_score import score
-from stages.convert.normal import Normal, Written, normal
+from stages.convert.dialect_told import Told, begins_by_telling, headed, told
+from stages.convert.normal import Normal, Written, fitting, normal
 from stages.convert.other_hands import parted_header, usual_width
 from stages.convert.records import Dialect, Record, read_record
 
@@ -36,7 +37,10 @@ def choose(text: bytes, *, is_whole: bool) -> Choice:
     if quick is not None:
         return quick
     lines = _lines(text)
-    sample = first_lines(normal(lines).apply(text), LINES)
+    said = told(first_lines(fitting(msgspec.structs.replace(lines, is_indented=False), text)[1], LINES))
+    if said is not None:
+        return _read_as_told(text, said, lines, is_whole)
+    sample = first_lines(fitting(lines, text)[1], LINES)
     hint = _HINT.match(sample)
     if hint:
         return _read(text, msgspec.structs.replace(lines, delimiter=hint[1]), 1.0, is_whole)
@@ -85,7 +89,7 @@ def _quick(text: bytes, is_whole: bool) -> Choice | None:
     """The dialect of a file that's plainly regular: one delimiter alone parts all of its first lines alike."""
     first = text[: text.find(b"\n") + 1]
     sample = first_lines(text, _QUICK_LINES)
-    if not first or _HINT.match(text) or _ODD.search(sample) or _COMPOUND.search(first):
+    if not first or _HINT.match(text) or begins_by_telling(text) or _ODD.search(sample) or _COMPOUND.search(first):
         return None
     if _ALONE.search(first) and _lines(text).line_end != b"\n":
         return None
@@ -110,7 +114,10 @@ def _blanks(mark: bytes) -> tuple[bytes, bytes]:
 
 # Other quotes, escapes and blanks around fields call for a closer look, and so do delimiters of more than one byte.
 _ODD = re.compile(
-    rb"(?:^|[,;\t|\n])[ ]*['`]|\\[\"',;\t|]|[,;\t|] +\"|\" +[,;\t|\n]|^[+|][-=+|: ]{3,}|\r\r", re.MULTILINE
+    rb"(?:^|[,;\t|\n])[ ]*(?:['`]|"
+    + b"|".join(sorted({opening for opening, _closing in PAIRS}))
+    + rb")|\\[\"',;\t|]|[,;\t|] +\"|\" +[,;\t|\n]|^[+|][-=+|: ]{3,}|\r\r",
+    re.MULTILINE,
 )
 _COMPOUND = re.compile(rb"\t\t|[,;|]\t|[,;\t|][,;|~#*^&<>=!+:%$@]|[~#*^&<>=!+:%$@][,;\t|]")
 
@@ -131,11 +138,17 @@ def _alike(sample: bytes, delimiter: bytes) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def _read(text: bytes, written: Written, confidence: float, is_whole: bool) -> Choice:
+def _read_as_told(text: bytes, said: Told, lines: Written, is_whole: bool) -> Choice:
+    """The first records of TEXT, whose LINES end so, in the way that it SAID."""
+    ends = {name: getattr(lines, name) for name in _OF_LINES if name != "is_indented"}
+    found = _read(text, msgspec.structs.replace(said.written, **ends), 1.0, is_whole, is_told=True)
+    return msgspec.structs.replace(found, rows=said.headed(found.rows))
+
+
+def _read(text: bytes, written: Written, confidence: float, is_whole: bool, *, is_told: bool = False) -> Choice:
     """The first records of TEXT as WRITTEN, read exactly."""
-    way = normal(written)
     part = first_lines(text, LINES) if written.line_end == b"\n" else text[:65536]
-    plain = way.apply(part)
+    way, plain = fitting(written, part)
     is_cut = len(part) < len(text) or not is_whole
     records = _records(plain, way.dialect, 0, is_cut=is_cut)
     width = usual_width([record.fields for record in records])
@@ -143,7 +156,11 @@ def _read(text: bytes, written: Written, confidence: float, is_whole: bool) -> C
         records = _records(plain, way.dialect, width, is_cut=is_cut)
     rows = [[_text(field, way) for field in record.fields] for record in records]
     starts = [0, *[record.end for record in records]]
-    named = parted_header(rows, [plain[start:end] for start, end in itertools.pairwise(starts)], way.dialect)
+    if is_told:
+        return Choice(written, way, rows, starts, confidence)
+    named = headed(part, written, rows)
+    if named is rows:
+        named = parted_header(rows, [plain[start:end] for start, end in itertools.pairwise(starts)], way.dialect)
     return Choice(written, way, named, starts, min(1.0, confidence))
 
 

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from stages.convert.normal import BOX, WRAPPED, Written, unwrapped
 
@@ -16,6 +17,11 @@ QUOTES = (b'"', b"'", b"`")
 _ODD_QUOTES = tuple(bytes((code,)) for code in b"|~^$%*")
 _ENCLOSING = 0.95  # the share of such a mark that does
 _ODD_ESCAPES = (b"^", b"'", b"~", b"/", b"!")
+# Quotes of other hands: what opens a field, and what closes it.
+PAIRS = tuple(
+    (pair[0].encode(), pair[1].encode())
+    for pair in ("“”", "„“", "„”", "””", "«»", "»«", "‘’", "‚‘", "‹›", "›‹", "「」", "『』", "´´", "＂＂")
+)
 _LOOK = 30  # lines in which cells are as wide as those above them
 _BESIDE = frozenset(bytes((code,)) for code in b"|~#*^&<>=!+:%$;,\t@-")  # what delimiters of several bytes are made of
 _NO_DELIMITERS = frozenset(b"\r\n\"'`._-/\\@()[]{}")
@@ -27,24 +33,39 @@ def candidates(sample: bytes) -> Iterator[Written]:
     """Every way in which SAMPLE, whose lines end in line feeds, may be written."""
     lines = [line for line in sample.split(b"\n") if line.strip()]
     yield from _in_quotes([line.rstrip(b"\r") for line in lines])
-    present = [quote for quote in QUOTES if quote in sample]
-    bars = sum(b"|" in line for line in lines)
-    is_boxed = bars * 2 > len(lines) and sum(map(bool, map(BOX.match, lines))) in (1, 2, 3)
-    for delimiter in (b"|",) if is_boxed else _delimiters(sample, lines):
-        is_padded = delimiter != b" " and _is_padded(sample, delimiter)
-        is_collapsed = _collapsings(sample) if delimiter == b" " else (False,)
-        quotes = [*present, *odd_quotes(sample, delimiter)]
-        for quote in (None, *quotes) if quotes else (b'"',):
-            for escape in _escapes(sample, quote, delimiter):
-                for way in is_collapsed:
-                    yield Written(
-                        delimiter,
-                        quote,
-                        escape,
-                        is_padded=is_padded or is_boxed,
-                        is_collapsed=way,
-                        is_boxed=is_boxed,
-                    )
+    if _is_boxed(lines):
+        is_quoted = not any(line.startswith((b"|", b" ")) for line in lines)  # what draws boxes doesn't quote
+        for quote in (None, *[quote for quote in QUOTES if quote in sample and is_quoted]):
+            for escape in _escapes(sample, quote, b"|"):
+                yield Written(b"|", quote, escape, is_padded=True, is_boxed=True)
+        return
+    for delimiter in _delimiters(sample, lines):
+        yield from _ways(sample, delimiter)
+
+
+def _ways(sample: bytes, delimiter: bytes) -> Iterator[Written]:
+    """Every way in which SAMPLE may be written with DELIMITER."""
+    is_padded = delimiter != b" " and _is_padded(sample, delimiter)
+    if _is_doubled(sample, delimiter):
+        yield Written(delimiter, is_padded=is_padded, is_doubled=True)
+        return
+    pairs = quote_pairs(sample, delimiter)
+    for opening, closing in pairs:
+        yield Written(delimiter, opening, is_padded=is_padded, closing=closing)
+    is_collapsed = _collapsings(sample) if delimiter == b" " else (False,)
+    quotes = [*(quote for quote in QUOTES if quote in sample), *odd_quotes(sample, delimiter)]
+    for quote in (None, *quotes) if quotes or pairs else (b'"',):
+        for escape in _escapes(sample, quote, delimiter):
+            for way in is_collapsed:
+                yield Written(delimiter, quote, escape, is_padded=is_padded, is_collapsed=way)
+
+
+def _is_boxed(lines: Sequence[bytes]) -> bool:
+    """Whether LINES have bars between rules: one under the header, perhaps two around all, or one under each record."""
+    rules = [line for line in lines if BOX.match(line)]
+    bars = sum(b"|" in line for line in lines if not BOX.match(line))
+    is_grid = all(line.startswith(b"+") for line in rules)
+    return bool(rules) and (len(rules) <= 3 or is_grid) and bars * 2 > len(lines) - len(rules)
 
 
 def _collapsings(sample: bytes) -> tuple[bool, ...]:
@@ -91,6 +112,59 @@ def odd_quotes(sample: bytes, delimiter: bytes) -> list[bytes]:
     return found
 
 
+@lru_cache(maxsize=64)
+def quote_pairs(sample: bytes, delimiter: bytes) -> dict[tuple[bytes, bytes], float]:
+    """Quotes that open and close in their own ways, and the share of the opening ones that enclose fields: almost all
+    fields, or all names in the first line, or mostly such that hold what parts fields. Else they're part of values."""
+    if sample.isascii():
+        return {}
+    found = {}
+    for opening, closing in PAIRS:
+        if opening in delimiter or closing in delimiter:
+            continue
+        fields = _between(sample, delimiter, opening, closing) if opening in sample and closing in sample else []
+        if len(fields) > 1 and _are_quotes(sample, delimiter, fields):
+            found[opening, closing] = min(
+                1.0, sum(1 + field.count(opening) for field in fields) / sample.count(opening)
+            )
+    return found
+
+
+def _between(sample: bytes, delimiter: bytes, opening: bytes, closing: bytes) -> list[bytes]:
+    """The fields of SAMPLE in such quotes, with them."""
+    edge = re.escape(delimiter)
+    starts = re.finditer(rb"(?:^|(?<=%b)) *%b" % (edge, re.escape(opening)), sample, re.MULTILINE)
+    ends = re.finditer(rb"%b(?= *(?:%b|\r?$))" % (re.escape(closing), edge), sample, re.MULTILINE)
+    fields, end = [], next(ends, None)
+    before = 0
+    for start in starts:
+        while end is not None and end.start() < start.end():
+            end = next(ends, None)
+        if end is not None and start.start() >= before:
+            before = end.end()
+            fields.append(sample[start.start() : before])
+    return fields
+
+
+def _are_quotes(sample: bytes, delimiter: bytes, fields: Sequence[bytes]) -> bool:
+    inside = b"".join(fields)
+    cells = sample.count(delimiter) - inside.count(delimiter) + sample.count(b"\n") - inside.count(b"\n")
+    special = sum(delimiter in field or b"\n" in field for field in fields)
+    first = sample.lstrip().split(b"\n", 1)[0].strip()
+    is_header = first.count(delimiter) > 0 and first == delimiter.join(fields[: first.count(delimiter) + 1])
+    return len(fields) * 10 >= cells * 9 or special * 2 >= len(fields) or is_header
+
+
+def _is_doubled(sample: bytes, delimiter: bytes) -> bool:
+    """Whether fields stand in two quotes on each side, with twice the quotes within them as well."""
+    if b'""' not in sample:
+        return False
+    edge = re.escape(delimiter)
+    starts = len(re.findall(rb'(?:^|(?<=%b))""(?!"|%b|\r?$)' % (edge, edge), sample, re.MULTILINE))
+    ends = len(re.findall(rb'(?<!^)(?<!["\n])(?<!%b)""(?=%b|\r?$)' % (edge, edge), sample, re.MULTILINE))
+    return starts > 1 and starts == ends and all(len(run) % 2 == 0 for run in re.findall(rb'"+', sample))
+
+
 def _is_padded(sample: bytes, delimiter: bytes) -> bool:
     """Whether blanks stand before most delimiters, or after them, or wherever delimiters aren't below each other."""
     sample = ENCLOSED.sub(b'""', sample)
@@ -135,6 +209,7 @@ def _delimiters(sample: bytes, lines: Sequence[bytes]) -> list[bytes]:
     whole = [mark for mark in found if len(mark) > 1]
     found = [b",", *found, *[mark for mark in COMMON if mark not in sample][:1]]  # one that parts nothing too
     parts = {mark for mark in found for long in whole if mark != long and _is_part(mark, long, sample)}
+    parts |= {mark for common in COMMON for pair in quote_pairs(sample, common) for mark in pair}
     return list(dict.fromkeys(mark for mark in found if mark not in parts))
 
 

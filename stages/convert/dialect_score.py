@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-from stages.convert.dialect_marks import COMMON, ENCLOSED, IF_STEADY, QUOTES, is_steady, odd_quotes
+from stages.convert.dialect_marks import COMMON, ENCLOSED, IF_STEADY, QUOTES, is_steady, odd_quotes, quote_pairs
 from stages.convert.kinds import NULL, TEXT, classify
-from stages.convert.normal import StandInTaken, Written, normal
+from stages.convert.normal import Written, fitting
 from stages.convert.records import Dialect, read_record
 
 _PRIOR = {b",": 1.0, b";": 1.0, b"\t": 1.0, b"|": 0.97, b" ": 0.6, b":": 0.7, b"=": 0.4, b"&": 0.5, b"%": 0.4}
@@ -62,11 +62,10 @@ def _rows_of_open(sample: bytes, dialect: Dialect) -> list[list[str]]:
 
 def score(sample: bytes, written: Written) -> float:
     """How well WRITTEN explains SAMPLE, about 0 to 1."""
-    way = normal(written)
-    try:
-        rows = [row for row in _rows(way.apply(sample), way.dialect) if any(cell.strip() for cell in row)]
-    except StandInTaken:
-        return 0.0
+    way, plain = fitting(written, sample)
+    for mark, text in way.restore if written.closing else ():
+        plain = plain if text else plain.replace(mark.encode(), b"")
+    rows = [row for row in _rows(plain, way.dialect) if any(cell.strip() for cell in row)]
     if not rows:
         return 0.0
     widths = Counter(map(len, rows))
@@ -142,10 +141,15 @@ _MOMENT = re.compile(rb"\d\d \d\d:\d\d")
 def _quoting(sample: bytes, written: Written) -> float:
     """How much of the quotes in SAMPLE is explained: by fields wrapped in them or, where none quotes, by there being
     no such fields."""
+    pairs = quote_pairs(sample, written.delimiter)
+    if written.closing and written.quote:
+        return pairs[written.quote, written.closing]
+    rest = 1 - max(pairs.values(), default=0.0)
     if written.quote is not None:
-        return _wrapped_share(sample, written.delimiter, written.quote, written.escape)
+        sample = sample.replace(written.quote * 2, written.quote) if written.is_doubled else sample
+        return rest * _wrapped_share(sample, written.delimiter, written.quote, written.escape)
     quotes = [*(quote for quote in QUOTES if quote in sample), *odd_quotes(sample, written.delimiter)]
-    return 1 - max((_wrapped_share(sample, written.delimiter, quote, None) for quote in quotes), default=0.0)
+    return rest - rest * max((_wrapped_share(sample, written.delimiter, quote, None) for quote in quotes), default=0.0)
 
 
 @lru_cache(maxsize=64)

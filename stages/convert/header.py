@@ -32,8 +32,18 @@ class Header(msgspec.Struct, frozen=True):
         return len(self.names)
 
 
+class Headed(list[list[str]]):
+    """Rows of a file that says itself which of them names the columns: the last one above the data, `names_at`."""
+
+    def __init__(self, above: Sequence[list[str]], names: list[str], below: Sequence[list[str]]) -> None:
+        super().__init__([*above, names, *below])
+        self.names_at = len(above)
+
+
 def decide(rows: Sequence[Sequence[str]]) -> Header:
     """What the first of ROWS are; blank rows count as rows."""
+    if isinstance(rows, Headed):
+        return _as_told(rows)
     filled = [index for index, row in enumerate(rows) if any(cell.strip() for cell in row)]
     if not filled:
         return Header((), len(rows), False, 0.0)
@@ -50,6 +60,15 @@ def decide(rows: Sequence[Sequence[str]]) -> Header:
         return Header(unique_names([""] * width), first, False, confidence, kinds)
     names = _header_names(rows[first], best.below, width)
     return Header(names, first + 1, True, confidence, kinds + (NULL,) * (len(names) - len(kinds)))
+
+
+def _as_told(rows: Headed) -> Header:
+    """The header of a file that says where it is."""
+    at = rows.names_at
+    width = len(rows[at])
+    below = [row for row in rows[at + 1 :] if len(row) == width and any(cell.strip() for cell in row)]
+    kinds = tuple(map(join_all, _columns(below[:_BELOW] + below[_BELOW:][-_END:], width)))
+    return Header(unique_names(rows[at]), at + 1, True, 1.0, kinds)
 
 
 class _Look(NamedTuple):

@@ -6,11 +6,16 @@ Only what's within a line changes, never where lines end, so that a line of the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
+from stages.convert import reasons
+from stages.convert.family import Refused
 from stages.convert.records import Dialect
+
+# What to replace, and by what: bytes, or whatever a pattern finds.
+Step = tuple[bytes, bytes] | tuple[re.Pattern[bytes], bytes | Callable[[re.Match[bytes]], bytes]]
 
 # Control characters that text hardly holds, to stand for what an engine would misread.
 _STAND_INS = tuple(bytes((code,)) for code in (0x1F, 0x1E, 0x1D, 0x1C, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0E, 0x0F, 0x10))
@@ -44,6 +49,11 @@ class Written(msgspec.Struct, frozen=True):
     )
     has_returns_first: bool = False  # lines end in a line feed and a carriage return
     is_indented: bool = False  # all lines begin with the same blanks
+    closing: bytes = b""  # what closes a field that `quote` opens, where that isn't one byte that does both
+    is_doubled: bool = False  # each quote is written twice
+    is_drawn: bool = False  # rules and bars are those of box drawing
+    columns: tuple[int, ...] = ()  # where columns of fixed width start, in characters
+    names: bytes = b""  # the comment that names the columns, where lines that begin with a # are comments
 
 
 class Normal(msgspec.Struct, frozen=True):
@@ -51,7 +61,7 @@ class Normal(msgspec.Struct, frozen=True):
     afterwards."""
 
     dialect: Dialect
-    steps: tuple[tuple[bytes, bytes], ...] = ()
+    steps: tuple[Step, ...] = ()
     restore: tuple[tuple[str, str], ...] = ()
     stand_ins: tuple[bytes, ...] = ()
     is_collapsed: bool = False
@@ -61,14 +71,14 @@ class Normal(msgspec.Struct, frozen=True):
     is_indented: bool = False
 
     def apply(self, text: bytes) -> bytes:
-        """TEXT as the engine's dialect has it. Raises StandInTaken."""
+        """TEXT as the engine's dialect has it. Raises StandInTaken, and Refused where its columns change."""
         for mark in self.stand_ins:
             if mark in text:
                 raise StandInTaken(mark)
         if self.has_returns_first:
             text = text.replace(b"\n\r", b"\n").removeprefix(b"\r")
-        for old, new in self.steps:
-            text = text.replace(old, new)
+        for step in self.steps:
+            text = text.replace(*step) if isinstance(step[0], bytes) else step[0].sub(step[1], text)
         if self.is_indented:
             text = _INDENT.sub(b"", text)
         if self.is_collapsed:
@@ -81,7 +91,7 @@ class Normal(msgspec.Struct, frozen=True):
 
 
 # A rule between records: +----+----+, |---|:--:|, ----+----. It becomes a blank line.
-BOX = re.compile(rb"^[ ]*(?=[-+|:= ]*-{3})[-+|:= ]+(?=\r?$)", re.MULTILINE)
+BOX = re.compile(rb"^[ ]*(?=[-+|:= ]*(?:-{3}|={3}))[-+|:= ]+(?=\r?$)", re.MULTILINE)
 _BARS = re.compile(rb"^\|[ ]?|[ ]?\|(?=\r?$)", re.MULTILINE)
 WRAPPED = re.compile(rb'^"((?:[^"\r\n]|"")*)"(?=\r?$)', re.MULTILINE)
 _EDGES = re.compile(rb"^ +| +(?=\r?$)", re.MULTILINE)
@@ -89,10 +99,25 @@ _INDENT = re.compile(rb"^ +", re.MULTILINE)
 _MANY = re.compile(rb" {2,}")
 
 
+# The same as it's drawn on a screen, ┌──┬──┐ or ├──┼──┤: of the characters for that, but for upright bars.
+_UPRIGHT = "│┃┆┇┊┋╎╏║"
+DRAWN_BAR = re.compile("|".join(_UPRIGHT).encode())
+DRAWN_RULE = re.compile(
+    rb"^(?=[^\r\n]*(?:\xe2\x94[\x80\x81]|\xe2\x95\x90))(?: |(?!"
+    + DRAWN_BAR.pattern
+    + rb")\xe2[\x94\x95][\x80-\xbf])+(?=\r?$)",
+    re.MULTILINE,
+)
+RULER = re.compile(rb"[ ]*(?:-+|=+)(?:[ ]+(?:-+|=+))+[ ]*\r?")  # under the names of columns of fixed width
+_LINE = re.compile(rb"^[^\r\n]+", re.MULTILINE)
+_COMMENT = re.compile(rb"^#[^\r\n]*", re.MULTILINE)
+_NAMING = re.compile(rb"#fields\b", re.IGNORECASE)
+
+
 def normal(written: Written, taken: frozenset[bytes] = frozenset()) -> Normal:
     """How to read a file that is WRITTEN so; TAKEN are characters that can't stand for others."""
     free = iter(mark for mark in _STAND_INS if mark not in taken and mark != written.delimiter)
-    steps: list[tuple[bytes, bytes]] = []
+    steps: list[Step] = []
     swaps: list[tuple[bytes, bytes]] = []  # a stand-in, and what it stands for in a value
     if written.line_end != b"\n":
         swaps.append((next(free), b"\n"))  # a line feed is within a field, then
@@ -104,16 +129,19 @@ def normal(written: Written, taken: frozenset[bytes] = frozenset()) -> Normal:
             if mark is not None and mark not in (swap[1] for swap in swaps):
                 swaps.append((next(free), mark))
                 steps.append((written.escape + mark, swaps[-1][0]))
-    delimiter = written.delimiter
-    if len(delimiter) > 1:
-        delimiter = _stand_in(written.delimiter, free, steps, swaps)
-    restore = tuple((mark.decode(), text.decode()) for mark, text in swaps)
-    dialect = Dialect(delimiter, written.quote, written.is_padded)
+    if written.is_doubled and written.quote:
+        steps.append((written.quote * 2, written.quote))
+    if written.names:
+        steps.append((_COMMENT, _without_comment(written.names)))
+    marks = _Marks(free, steps, swaps)
+    delimiter = marks.of_columns(written) or marks.of_delimiter(written)
+    quote = marks.of_quotes(written, delimiter) if written.closing else written.quote
+    restore = tuple((mark.decode(), text.decode()) for mark, text in (*marks.pairs, *swaps))
     return Normal(
-        dialect,
+        Dialect(delimiter, quote, written.is_padded),
         tuple(steps),
         restore,
-        tuple(mark for mark, _text in swaps),
+        tuple(mark for mark, _text in swaps) + marks.more,
         written.is_collapsed,
         written.is_boxed,
         written.is_wrapped,
@@ -122,15 +150,104 @@ def normal(written: Written, taken: frozenset[bytes] = frozenset()) -> Normal:
     )
 
 
+def fitting(written: Written, text: bytes) -> tuple[Normal, bytes]:
+    """How to read a file that is WRITTEN so, with no stand-in that TEXT holds; and TEXT as that has it."""
+    taken: frozenset[bytes] = frozenset()
+    while True:
+        way = normal(written, taken)
+        try:
+            return way, way.apply(text)
+        except StandInTaken as clash:
+            taken |= {clash.mark}
+
+
 def unwrapped(line: re.Match[bytes]) -> bytes:
     """What a LINE in quotes has in them."""
     return line[1].replace(b'""', b'"')
 
 
-def _stand_in(
-    delimiter: bytes, free: Iterator[bytes], steps: list[tuple[bytes, bytes]], swaps: list[tuple[bytes, bytes]]
-) -> bytes:
-    mark = next(free)
-    steps.append((delimiter, mark))
-    swaps.append((mark, delimiter))
-    return mark
+class _Marks:
+    """Single bytes for what takes more than one, with the steps that put them in and the swaps that take them out."""
+
+    def __init__(self, free: Iterator[bytes], steps: list[Step], swaps: list[tuple[bytes, bytes]]) -> None:
+        self._free = free
+        self._steps = steps
+        self._swaps = swaps
+        self.pairs: list[tuple[bytes, bytes]] = []  # taken out before all others
+        self.more: tuple[bytes, ...] = ()  # stand-ins that no value holds
+
+    def of_columns(self, written: Written) -> bytes | None:
+        """What parts columns of fixed width; None where there are none."""
+        if not written.columns:
+            return None
+        mark = next(self._free)
+        self.more += (mark,)
+        self._steps.append((_LINE, _cut(written.columns, mark)))
+        return mark
+
+    def of_delimiter(self, written: Written) -> bytes:
+        """The delimiter, or what stands for it."""
+        if len(written.delimiter) == 1:
+            return written.delimiter
+        mark = next(self._free)
+        self._swaps.append((mark, written.delimiter))
+        if written.is_drawn:
+            edges = re.compile(rb"^%b ?| ?%b(?=\r?$)" % (mark, mark), re.MULTILINE)
+            self._steps += [(DRAWN_RULE, b""), (DRAWN_BAR, mark), (edges, b"")]
+        else:
+            self._steps.append((written.delimiter, mark))
+        return mark
+
+    def of_quotes(self, written: Written, delimiter: bytes) -> bytes:
+        """A quote for fields that are opened and closed by marks of their own. They count only at a field's borders,
+        and each leaves a sign beside the quote, so that one that isn't a quote after all is put back as it was."""
+        assert written.quote is not None, "what has a closing quote has an opening one"
+        quote, opened, closed = next(self._free), next(self._free), next(self._free)
+        self.more += (quote, opened, closed)
+        start = re.compile(rb"(^|(?<=%b))( *)%b" % (re.escape(delimiter), re.escape(written.quote)), re.MULTILINE)
+        end = re.compile(rb"%b(?= *(?:%b|\r?$))" % (re.escape(written.closing), re.escape(delimiter)), re.MULTILINE)
+        self._steps += [(start, rb"\2" + quote + opened), (end, closed + quote)]
+        self._steps.append((quote + opened + closed + quote, quote * 2))  # an empty one
+        self.pairs += [
+            (quote + opened, written.quote),
+            (closed + quote, written.closing),
+            (opened, b""),
+            (closed, b""),
+            (quote * 2, written.quote + written.closing),
+        ]
+        return quote
+
+
+def _without_comment(names: bytes) -> Callable[[re.Match[bytes]], bytes]:
+    """What takes comments out. Another one that names columns would give what follows another meaning."""
+
+    def blank(line: re.Match[bytes]) -> bytes:
+        if line[0] != names and _NAMING.match(line[0]):
+            what = "lines further down have other columns than the ones above, as another #Fields line says"
+            raise Refused(reasons.unsupported(what, "Split it before each such line and send the parts."))
+        return b""
+
+    return blank
+
+
+def _cut(columns: tuple[int, ...], mark: bytes) -> Callable[[re.Match[bytes]], bytes]:
+    """What cuts lines where COLUMNS start, and puts MARK there. A line that doesn't leave a blank before each of them
+    gets more fields than there are columns, unless blanks tell as many apart."""
+    bounds = [*zip(columns, (*columns[1:], None), strict=True)]
+    borders = columns[1:]
+
+    def cut(line: re.Match[bytes]) -> bytes:
+        if RULER.fullmatch(line[0]) or not line[0].strip():
+            return b""
+        text = line[0].decode("utf-8", "surrogateescape")
+        cells = [text[start:end].strip(" ") for start, end in bounds]
+        if any(text[border - 1 : border].strip(" ") for border in borders) or text[: columns[0]].strip(" "):
+            cells = _GAP.split(text.strip(" "))
+            if len(cells) != len(columns):
+                cells = [*[""] * len(columns), text]
+        return mark.join(cell.encode("utf-8", "surrogateescape") for cell in cells)
+
+    return cut
+
+
+_GAP = re.compile(r" {2,}")

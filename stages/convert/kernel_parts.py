@@ -298,7 +298,7 @@ def put_character(arena, used, code):
 @inner
 def escaped_end(data, at):
     """Where the quote is that ends a text whose first escape is at AT; where it can't go on if there is none."""
-    while at + 1 < data.size and data[at] == 0x5C and data[at + 1] >= 0x20:
+    while at + 1 < data.size and data[at] == 0x5C:
         at = text_end(data, at + 2)
     return at
 

@@ -61,6 +61,7 @@ TRAPS = [
     b'{"a":"1","b":"x"}', b'{"a":1,"b":"\t"}', b'{"a":1,"b":"\\x"}', b'{"a":1,"b":"\\ud800"}', b'{"a":1,"b":"x"},',
     b'{"a":1,"b":"x","c":2}', b'{"b":"x","a":1}', b'{"a":[1],"b":"x"}', b'{"a":1,"b":1}', b'["a",1,"b","x"]',
     b'{"a":1,"b":"x"', b'{"a":-,"b":"x"}', b'{"a":,"b":"x"}', b'{"a":1,"b":"x\\"}', b'{"a":true,"b":"x"}', b"", b" ",
+    b'{"a":1,"b":"\\ud83d\\ue000"}', b'{"a":1,"b":"\\ud83d\\u0041"}', b'{"a":1,"b":"\\udc00"}', b'{"a":1,"b":"\\u12g4"}', b'{"a":1,"b":"x\\\n"}',
     b'{"a":nul,"b":"x"}', b'{"a":1,"b":nulL}', b'{"a":1,2,"b":"x"}', b'{"a":1,"b":"x"}{"a":1,"b":"x"}',
 ]  # fmt: skip
 
@@ -74,6 +75,12 @@ def test_what_is_written_otherwise_is_not_taken(trap: bytes, rest: list[bytes]) 
         for lines in ([*rest, trap], [rest[0], trap, *rest], [rest[0], trap, trap, *rest]):
             data = b"\n".join(lines) + b"\n"
             assert json_pattern.read(data, data.count(b"\n"), wanted) is None
+
+
+def test_all_lines_are_read_and_no_more() -> None:
+    data = written(ROWS, {})
+    for count in range(len(ROWS) + 3):
+        assert (json_pattern.read(data, count, shapes(ROWS)) is not None) == (count == len(ROWS))
 
 
 @pytest.mark.parametrize("size", range(1, 16))

@@ -265,6 +265,22 @@ def test_times_are_those_that_there_are(kernels: Kernels, zone: str, gap: str, f
                     assert micros[0] == since // dt.timedelta(microseconds=1) + part
 
 
+@pytest.mark.parametrize("behind", [b"", b",", b"zzzzzzzzzzzzzzzz"])
+def test_views_are_arrows_to_the_bit(kernels: Kernels, behind: bytes) -> None:
+    """Engines compare short texts by all bytes of a view, those behind the text as well."""
+    for size in range(20):
+        text = b"abcdefghijklmnopqrst"[:size]
+        data = np.frombuffer(b"__" + text + behind, np.uint8)
+        views = np.full(2, 2**64 - 1, np.uint64)
+        assert (
+            kernels.texts(data, np.array([2], np.int32), np.array([size], np.int32), 0, views, np.zeros(0, np.uint8), 0)
+            == 0
+        )
+        raw = views.tobytes()
+        assert raw[:4] == size.to_bytes(4, "little")
+        assert raw[4:] == (text.ljust(12, b"\0") if size <= 12 else text[:4] + bytes(4) + (2).to_bytes(4, "little"))
+
+
 def test_booleans_are_whole_words_of_one_form(kernels: Kernels) -> None:
     forms = (("true", "false"), ("TRUE", "FALSE"), ("True", "False"))
     for form, (yes, no) in enumerate(forms):

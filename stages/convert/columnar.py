@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.model import Column
-from stages.convert import reasons
+from stages.convert import arrow_sizes, reasons
 from stages.convert.arrow_types import portable, sql_type, unfolded
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.header import unique_names
@@ -42,6 +42,10 @@ _UNUSUAL = (
 _STEP = "Write it with plainer types, or as CSV, and send it again; its bytes are kept as they came."
 _ROWS = 64 * 1024  # in a block
 _PADDING = 64  # bytes that may follow a stream
+_LARGEST_BATCH = 768 * 1024 * 1024  # bytes of a batch of Arrow's, unpacked, as all of it has to be at once
+_MUCH_UNPACKED = 128 * 1024 * 1024  # bytes of one that may have any ratio,
+_RATIO = 1000  # and how many times its bytes in the file a larger one may have
+_MOST_ROWS = 2**31  # of a batch; one of nothing but nulls takes no bytes
 
 Batches = Callable[[], Iterator[Any]]
 
@@ -145,6 +149,7 @@ def _read_arrow(source: Source, bench: Bench) -> None:
     if source.read(0, 6) != b"ARROW1":
         _read_stream(source, bench)
         return
+    _check_sizes(source)
     file = ipc.open_file(native_file(source))
 
     def batches() -> Iterator[Any]:
@@ -156,6 +161,7 @@ def _read_arrow(source: Source, bench: Bench) -> None:
 def _read_stream(source: Source, bench: Bench) -> None:
     from pyarrow import ipc
 
+    _check_sizes(source)
     schema = ipc.open_stream(native_file(source)).schema
 
     def batches() -> Iterator[Any]:
@@ -172,6 +178,15 @@ def _read_stream(source: Source, bench: Bench) -> None:
         bench.notes.append(
             "the stream has no mark at its end: its writer left that out, or it was cut off between batches"
         )
+
+
+def _check_sizes(source: Source) -> None:
+    """Raises Refused where a batch is larger than can be unpacked."""
+    for batch in arrow_sizes.sizes(source):
+        most = _LARGEST_BATCH if batch.unpacked <= batch.packed * _RATIO else _MUCH_UNPACKED
+        if batch.unpacked > most or batch.rows > _MOST_ROWS:
+            what = f"a batch in it has {batch.rows:,} rows and {batch.unpacked:,} bytes once it's unpacked"
+            raise Refused(reasons.too_large(what, "Write it in smaller batches, or as Parquet, and send it again."))
 
 
 def _read_orc(source: Source, bench: Bench) -> None:
@@ -207,9 +222,11 @@ def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench)
     done = 0
     for batch in batches():
         batch.validate(full=True)  # the engine trusts offsets and texts, and a damaged file would end this process
-        columns = zip(pa.Table.from_batches([batch]).columns, target, strict=True)
-        table = pa.Table.from_arrays([unfolded(column, field.type) for column, field in columns], list(names))
-        sheet.write(pl.DataFrame(pl.from_arrow(table)))
+        for start in range(0, batch.num_rows, _ROWS):
+            piece = pa.Table.from_batches([batch.slice(start, _ROWS)])
+            columns = zip(piece.columns, target, strict=True)
+            table = pa.Table.from_arrays([unfolded(column, field.type) for column, field in columns], list(names))
+            sheet.write(pl.DataFrame(pl.from_arrow(table)))
         done += batch.num_rows
     if not done:
         sheet.write(pl.DataFrame(pl.from_arrow(target.empty_table().rename_columns(list(names)))))

@@ -94,6 +94,7 @@ def _rewritten(source: Source, found: Encoding, bench: Bench) -> Iterator[Source
 def _read_whole(raw: bytes, found: Encoding, facts: dict[str, Any], bench: Bench) -> None:
     """Makes the tables of RAW, a whole document."""
     text = encoding.to_utf8(raw, found.codec)
+    json_large.check_cost(text)
     tables = _tables(text, bench.limits.max_columns)
     repaired = [0] * len(tables)
     if strays := encoding.stray_lines(raw, found.codec):

@@ -18,6 +18,11 @@ from stages.convert.source import Source
 
 SMALL = 4 * 1024 * 1024  # bytes of a value that is taken as it is into a document's own row
 WIDEST = 16 * 1024 * 1024  # bytes of that row; the values of an object that has more are rows of their own
+_CHEAP = 8 * 1024 * 1024  # bytes of text whose values can always be held; else they may take
+_DEAREST = 900_000_000  # bytes, of which each byte of text is a reason for so many,
+_COST = 8
+_COST_OF_ITEM = 110  # each comma for so many more,
+_COST_OF_LIST = 250  # and each bracket
 ROW = "document"  # the title of what is left beside tables
 _BLANKS = b" \t\r\n"
 _encode = msgspec.json.encode
@@ -135,6 +140,7 @@ class _Document:
 
     def _blocks(self, start: int, end: int, made: Callable[[Items], RowBlock]) -> Iterator[RowBlock]:
         for block in json_split.items(self._source, start, end):
+            check_cost(block.text)
             block.check()
             yield made(block)
             self._bench.progress(block.reach)
@@ -148,13 +154,21 @@ class _Document:
             raise Refused(reasons.too_many_columns(len(names), self._bench.limits.max_columns))
         if sum(field.end - field.start for field in self._fields) > 2 * WIDEST:
             raise Refused(_TOO_WIDE)
-        parts = [_encode(name) + b":" + self._text(field) for name, field in names.items()]
-        self._add(
-            ROW if self._titles else "", lambda: iter([RowBlock(texts=checked([_braced(parts)]))]), is_large=False
-        )
+        text = _braced([_encode(name) + b":" + self._text(field) for name, field in names.items()])
+        check_cost(text)
+        title = ROW if self._titles else ""
+        self._add(title, lambda: iter([RowBlock(texts=checked([text]))]), is_large=False)
 
     def _text(self, field: _Field) -> bytes:
         return self._source.read(field.start, field.end - field.start).strip(_BLANKS)
+
+
+def check_cost(text: bytes) -> None:
+    """Raises Refused where the values of TEXT, which are made all at once, would take too much memory."""
+    if len(text) > _CHEAP:
+        brackets = text.count(b"[") + text.count(b"{")
+        if _COST * len(text) + _COST_OF_ITEM * text.count(b",") + _COST_OF_LIST * brackets > _DEAREST:
+            raise Refused(_TOO_DEAR)
 
 
 def _braced(parts: Sequence[bytes]) -> bytes:
@@ -223,4 +237,5 @@ def _without_key(inside: bytes) -> bytes:
 TOO_DEEP = reasons.too_deep("its values are nested in each other more than some hundred times")
 CUT_OFF = reasons.truncated("its JSON is cut off before the last bracket is closed")
 _TOO_LARGE = reasons.too_large("a single value in it has more than 64 MB", "Split it into smaller records.")
+_TOO_DEAR = reasons.too_large("a value in it has more parts than can be held at once", "Split it into smaller records.")
 _TOO_WIDE = reasons.too_large("what would be one row of it has more than 32 MB", "Send it as a list of records.")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from stages.convert.counter import Bits, Bytes, Positions, after, bits, bits_where, parity, positions
 from stages.convert.source import Source
 
-PIECE = 4 * 1024 * 1024
+PIECE = 2 * 1024 * 1024
 LARGEST = 64 * 1024 * 1024  # bytes of one element
 _KEY = 64 * 1024  # bytes of a key
 _BLANKS = b" \t\r\n"

@@ -165,3 +165,15 @@ def test_several_values_are_each_valid(bench: Bench) -> None:
 def test_numbers_of_features_are_what_was_written(bench: Bench) -> None:
     text = b'{"type":"FeatureCollection","features":[{"type":"Feature","properties":{"a":1.50},"geometry":[2.0]}]}'
     assert bench.convert({"a.geojson": text}, types="text").rows == [("1.50", "[2.0]")]
+
+
+@pytest.mark.parametrize("whole", [0, 1 << 24])
+def test_a_value_of_too_many_parts_is_refused(bench: Bench, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_document, "WHOLE", whole)
+    monkeypatch.setattr(json_large, "_CHEAP", 1000)
+    monkeypatch.setattr(json_large, "_DEAREST", 400_000)
+    assert bench.convert({"a.json": json.dumps([["x" * 20_000], [1] * 900]).encode()}).part.rows == 2
+    for value in ([[1] * 5000], {"a": [1] * 5000}, [[[]] * 3000]):
+        reason = bench.convert({"a.json": json.dumps(value).encode()}).member.reason
+        assert reason is not None
+        assert (reason.code, "parts" in reason.text) == (Code.TOO_LARGE, True)

@@ -1,0 +1,95 @@
+"""Arrow files that unpack to more than they look, and batches that are taken in pieces."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import ipc
+
+from pipeline.model import Code
+from stages.convert import columnar
+from tests.stages.convert.conftest import Bench
+
+
+def written(table: Any, kind: str, codec: str | None = "zstd", most: int | None = None) -> bytes:
+    data = io.BytesIO()
+    make = ipc.new_file if kind == "file" else ipc.new_stream
+    with make(data, table.schema, options=ipc.IpcWriteOptions(compression=codec)) as writer:
+        writer.write_table(table, most)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["file", "stream"])
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_a_small_file_with_a_huge_batch_is_refused(
+    bench: Bench, kind: str, codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columnar, "_MUCH_UNPACKED", 100_000)
+    monkeypatch.setattr(columnar, "_RATIO", 100)
+    zeros = written(pa.table({"a": np.zeros(200_000, np.int64)}), kind, codec)
+    words = written(
+        pa.table({"a": pa.array([0] * 9), "b": pa.array(["x" * 100_000] * 9).dictionary_encode()}), kind, codec
+    )
+    for data in (zeros, words):
+        reason = bench.convert({"a.arrow": data}).member.reason
+        assert reason is not None
+        assert reason.code == Code.TOO_LARGE
+    many = written(pa.table({"a": np.zeros(200_000, np.int64)}), kind, codec, 1000)
+    mixed = written(pa.table({"a": np.random.default_rng(1).integers(0, 1 << 60, 20_000)}), kind, codec)
+    for data in (many, mixed):
+        assert bench.convert({"a.arrow": data}).member.outcome == "converted"
+    monkeypatch.setattr(columnar, "_LARGEST_BATCH", 100_000)
+    assert bench.convert({"a.arrow": mixed}).member.outcome == "rejected"
+
+
+def test_rows_of_nothing_are_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = written(pa.table({"a": pa.nulls(5000)}), "file")
+    assert bench.convert({"a.arrow": data}).part.rows == 5000
+    monkeypatch.setattr(columnar, "_MOST_ROWS", 4000)
+    assert bench.convert({"a.arrow": data}).member.outcome == "rejected"
+
+
+TABLE = pa.table(
+    {
+        "dictionary": pa.array(["a", None, "b", "a", "c"]).dictionary_encode(),
+        "list": pa.array([[1], [], None, [2, None], [3, 4, 5]]),
+        "struct": pa.array([{"x": 1, "y": ["a"]}, None, {"x": 3, "y": None}, {"x": None, "y": []}, {"x": 5, "y": ["b", None]}]),
+        "map": pa.array([[("k", 1)], [], None, [("l", None), ("m", 2)], [("n", 3)]], pa.map_(pa.string(), pa.int32())),
+        "view": pa.array(["a", "long enough to lie elsewhere", None, "", "b"], pa.string_view()),
+        "runs": pa.RunEndEncodedArray.from_arrays(pa.array([2, 5], pa.int32()), pa.array(["x", None])),
+        "nothing": pa.nulls(5),
+        "bits": pa.array([True, None, False, True, False]),
+        "listed": pa.array([[["a"], []], None, [], [None], [["b", "c"]]]),
+        "half": pa.array([1.5, None, 2.5, 0.0, -1.0], pa.float16()),
+    }
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["file", "stream"])
+@pytest.mark.parametrize("types", ["auto", "text"])
+def test_a_batch_in_pieces_is_the_batch(bench: Bench, kind: str, types: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = written(TABLE, kind)
+    whole = bench.convert({"a.arrow": data}, types=types)
+    assert whole.part.rows == 5
+    for rows in (1, 2, 3):
+        monkeypatch.setattr(columnar, "_ROWS", rows)
+        pieces = bench.convert({"a.arrow": data}, types=types)
+        assert (pieces.types, pieces.rows) == (whole.types, whole.rows)
+    assert whole.frame(whole.part)["runs"].to_list() == ["x", "x", None, None, None]
+    assert whole.frame(whole.part)["view"].to_list() == TABLE["view"].to_pylist()
+
+
+def test_metadata_that_mean_nothing_are_left_to_the_library(bench: Bench) -> None:
+    data = written(TABLE, "file")
+    chance = np.random.default_rng(3)
+    for _turn in range(60):
+        damaged = bytearray(data)
+        for at in chance.integers(8, len(data), 4):
+            damaged[at] = chance.integers(0, 256)
+        done = bench.convert({"a.arrow": bytes(damaged)})
+        reason = done.member.reason
+        assert reason is None or reason.code in (Code.CORRUPT, Code.UNSUPPORTED, Code.TOO_LARGE, Code.EMPTY), reason

@@ -89,8 +89,9 @@ class Grid:
     def merges(self) -> list[Merge]:
         """The merged ranges; columns count from the first filled one."""
         left = self.left
-        ranges = self._sheet.merged_cell_ranges or ()
-        return [Merge(top, bottom, first - left, last - left) for (top, first), (bottom, last) in ranges]
+        ranges = self._sheet.merged_cell_ranges or ()  # some have their last cell first
+        ends = ((sorted(rows), sorted(columns)) for rows, columns in (zip(*corners, strict=True) for corners in ranges))
+        return [Merge(top, bottom, first - left, last - left) for (top, bottom), (first, last) in ends]
 
     def counted(self) -> int | None:
         """How many filled rows the sheet's own XML has; None where that can't be told."""

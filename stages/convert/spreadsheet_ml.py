@@ -6,6 +6,7 @@ that declares entities is refused.
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 from xml.parsers import expat
@@ -24,6 +25,8 @@ _MARKS = (b"\xff\xfe", b"\xfe\xff")
 _PIECE = 1024 * 1024
 _VALUE = [f"{SPACE}}}{name}" for name in ("Workbook", "Worksheet", "Table", "Row", "Cell", "Data")]
 _SHEET, _ROW = _VALUE[:2], _VALUE[:4]
+_PLACES = {child: {parent} for parent, child in itertools.pairwise(_VALUE)}  # elements that hold what's to be read
+_PLACES[_VALUE[-1]].add(f"{SPACE}}}Comment")
 _TYPE = f"{SPACE}}}Type"
 _STEP = "Save its sheets as CSV, or split it into smaller workbooks."
 _ERRORS = "error values, whose cells are NULL"
@@ -98,8 +101,10 @@ class _Counter:
         self._is_filled = self._is_value = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        """An element begins."""
+        """An element begins. Raises ValueError where it can't stand, so that it wouldn't be read."""
         path = self._path
+        if name in _PLACES and (not path or path[-1] not in _PLACES[name]):
+            raise ValueError(f"an element {name.partition('}')[2]} stands where it can't")
         path.append(name)
         if len(path) == len(_VALUE) and path == _VALUE:
             self._is_value = attributes.get(_TYPE, attributes.get("Type")) != "Error"

@@ -216,7 +216,10 @@ def _marks(element: Any) -> Marks:
 
 def _number(marks: Marks, name: str) -> int:
     text = marks.get(name)
-    return int(text) if text else 0
+    number = int(text) if text else 0
+    if number < 0:
+        raise ValueError(f"{name} is {number}")
+    return number
 
 
 def _forget(element: Any) -> None:

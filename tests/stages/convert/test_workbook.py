@@ -96,6 +96,13 @@ def test_merged_headers_are_joined(bench: Bench) -> None:
     assert done.rows == [("north", 1, 2, 3, 4), ("south", 5, 6, 7, 8)]
 
 
+def test_merged_cells_that_are_named_backwards(bench: Bench) -> None:
+    rows = [["region", "2023", None], [None, "Q1", "Q2"], ["north", 1, 2], ["south", 5, 6]]
+    done = bench.convert({"a.xlsx": workbook({"data": rows}, merges=["A2:A1", "C1:B1"])})
+    assert list(done.types) == ["region", "2023 Q1", "2023 Q2"]
+    assert done.rows == [("north", 1, 2), ("south", 5, 6)]
+
+
 def test_a_sheet_that_starts_elsewhere(bench: Bench) -> None:
     rows = [[], [None, None], [None, None, "id", "name"], [None, None, 1, "a"], [None, None, 2, "b"]]
     done = bench.convert({"a.xlsx": workbook({"data": rows})})

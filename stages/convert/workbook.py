@@ -113,9 +113,10 @@ def _is_old_workbook(data: bytes, head: Head) -> bool:
 
 def _is_flat(data: bytes) -> bool:
     """Whether DATA begins an OpenDocument spreadsheet of one XML file."""
-    return (
-        data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml") and b":opendocument:" in data and _SPREADSHEET in data
-    )
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        data = data.decode("utf-16", "ignore").encode()
+    start = data.lstrip(b"\xef\xbb\xbf \t\r\n")
+    return start.startswith((b"<?xml", b"<office:")) and b":opendocument:" in data and _SPREADSHEET in data
 
 
 def _packed(data: bytes) -> bytes:

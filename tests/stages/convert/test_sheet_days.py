@@ -224,3 +224,30 @@ def test_formats_that_every_file_knows() -> None:
     assert [shown_by(number, {}) for number in (0, 14, 20, 22, 46, 47, 49)] == [
         Shown.NUMBER, Shown.DAY, Shown.CLOCK, Shown.DAY, Shown.LENGTH, Shown.CLOCK, Shown.NUMBER,
     ]  # fmt: skip
+
+
+def test_days_of_open_documents_are_written_out(bench: Bench) -> None:
+    """They count from no day, and what isn't one stays as it's written."""
+    from odf.opendocument import OpenDocumentSpreadsheet
+    from odf.table import Table, TableCell, TableRow
+    from odf.text import P
+
+    days = ["1899-12-30", "1899-12-31T06:00:00", "1900-02-28", "1900-02-29", "1900-03-01", "0001-01-01", "9999-12-31T23:59:59",
+            "10000-01-01", "-0044-03-15"]  # fmt: skip
+    times = ["PT00H00M00S", "PT06H30M00S", "PT36H00M00S", "-PT05H00M00S"]
+    document, table = OpenDocumentSpreadsheet(), Table(name="one")
+    for number in range(len(days)):
+        row = TableRow()
+        time = times[number % len(times)]
+        cells = [{"valuetype": "float", "value": str(number)}, {"valuetype": "date", "datevalue": days[number]}]
+        for values in (*cells, {"valuetype": "time", "timevalue": time}):
+            cell = TableCell(**values)
+            cell.addElement(P(text="what is shown"))
+            row.addElement(cell)
+        table.addElement(row)
+    document.spreadsheet.addElement(table)
+    data = io.BytesIO()
+    document.write(data)
+    shown = ["00:00:00", "06:30:00", "PT36H00M00S", "-PT05H00M00S"]
+    expected = [(n, day.replace("T", " "), shown[n % len(shown)]) for n, day in enumerate(days)]
+    assert bench.convert({"a.ods": data.getvalue()}).rows == expected

@@ -178,6 +178,14 @@ def test_open_documents_in_other_encodings(bench: Bench) -> None:
     for codec, declared in (("utf-16", "UTF-16"), ("utf-16-be", "UTF-16"), ("latin-1", "ISO-8859-1")):
         data = recoded(open_document(), ["content.xml"], codec, declared)
         assert bench.convert({"a.ods": data}).rows == expected
+        kind = 'office:version="1.3" office:mimetype="application/vnd.oasis.opendocument.spreadsheet"'
+        flat = (
+            ODS_CONTENT.replace("-content", "")
+            .replace('office:version="1.3"', kind)
+            .replace('"UTF-8"', f'"{declared}"')
+        )
+        mark = "\ufeff" * (codec == "utf-16-be")
+        assert bench.convert({"a.fods": (mark + flat).encode(codec)}).rows == expected
 
 
 def test_archives_that_are_no_workbook_or_locked(bench: Bench) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from stages.convert import sheet_unvalued
+from stages.convert import sheet_area, sheet_unvalued
+from stages.convert.sheet_area import column_number
 
 _SHEET = re.compile(rb"<(?:\w+:)?sheet\b([^>]*)>")
 _LINK = re.compile(rb"<Relationship\b[^>]*>")
@@ -26,8 +27,7 @@ _ROOT = re.compile(rb"<(\w+:|)worksheet\b")
 _PIECE = 1024 * 1024
 _STRIP = 128 * 1024  # bytes looked at in one go, so that what's in between stays in the cache
 _DIMENSION = re.compile(rb"<(?:\w+:)?dimension ref=\"([A-Z]+)([0-9]+)(?::([A-Z]+)([0-9]+))?\"")
-_FIRST_CELL = re.compile(rb"<c [^>]*?\br=\"([A-Z]+)([0-9]+)\"")
-_LAST_CELL = re.compile(rb"\br=\"([A-Z]+)([0-9]+)\"")
+_LARGE = 1024 * 1024  # bytes from which on it takes long to look at all cells
 _BYTES_A_CELL = 400  # of XML, at most; where there are more, the cells don't lie where the sheet says
 _ENCRYPTED = re.compile(rb"<(?:\w+:)?encryption-data\b")
 _REPEATED = re.compile(rb"-repeated=\"([0-9]{4,})\"")
@@ -118,34 +118,17 @@ class Package:
         return sum(info.file_size for info in self._archive.infolist() if info.filename.endswith((".xml", ".bin")))
 
     def area(self, member: str, most: int) -> int:
-        """How many cells, empty ones included, lie in the rectangle that holds all filled cells of MEMBER. Where it says
-        itself that it's more than MOST, they are looked at: some programs always say the largest."""
+        """How many cells, empty ones included, lie in the rectangle that holds all filled cells of MEMBER. A large one is
+        believed what it says itself, unless that's more than MOST: some programs always say the largest."""
         pieces = self.unpacked(member)
         head = next(pieces, b"")
         claimed = _DIMENSION.search(head[:8192])
         if claimed is not None:
             top, bottom = int(claimed[2]), int(claimed[4] or claimed[2])
-            area = (bottom - top + 1) * (_number(claimed[3] or claimed[1]) - _number(claimed[1]) + 1)
-            if area * _BYTES_A_CELL > self._archive.getinfo(member).file_size and area <= most:
+            area = (bottom - top + 1) * (column_number(claimed[3] or claimed[1]) - column_number(claimed[1]) + 1)
+            if area * _BYTES_A_CELL > self.size(member) > _LARGE and area <= most:
                 return area
-        return self._measured(member)
-
-    def _measured(self, member: str) -> int:
-        first_rows, columns = list[int](), set[bytes]()
-        for text in self.pieces(member):
-            rows = [row for row in text.split(b"</row>") if b"<c " in row]
-            ends = [
-                cell
-                for row in rows
-                for cell in (_FIRST_CELL.search(row), _LAST_CELL.search(row[row.rfind(b" r=") :]))
-                if cell
-            ]
-            columns.update(cell[1] for cell in ends)
-            first_rows += [int(ends[0][2]), int(ends[-1][2])] if ends else []
-        if not first_rows:
-            return 0
-        places = list(map(_number, columns))
-        return (max(first_rows) - min(first_rows) + 1) * (max(places) - min(places) + 1)
+        return sheet_area.area(self.pieces(member), self.prefix(member))
 
     def repeated_area(self, member: str) -> int:
         """How many cells the rows of MEMBER of an ODS file have that say they are repeated a thousand times or more."""
@@ -234,14 +217,6 @@ def _successive(strip: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], ..
     """Each byte of STRIP but the last four, and the four that follow it."""
     count = max(0, len(strip) - 4)
     return tuple(strip[step : count + step] for step in range(5))
-
-
-def _number(letters: bytes) -> int:
-    """A column's number by its LETTERS, from 1."""
-    number = 0
-    for letter in letters:
-        number = number * 26 + letter - 64
-    return number
 
 
 def _times(tag: bytes) -> int:

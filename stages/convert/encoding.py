@@ -81,9 +81,9 @@ def _by_zeros(head: bytes) -> Encoding | None:
         if not any(head[top::4][: len(head) // 4]) and _is_utf32(head[: len(head) // 4 * 4], codec):
             return Encoding(codec, confidence=0.9)
     even, odd = head[0::2].count(0), head[1::2].count(0)
-    if odd > len(head) // 8 and even < odd // 8 and _is_utf16(head, "utf-16-le"):
+    if odd > len(head) // 8 and even * 8 < odd and _is_utf16(head, "utf-16-le"):
         return Encoding("utf-16-le", confidence=0.9)
-    if even > len(head) // 8 and odd < even // 8 and _is_utf16(head, "utf-16-be"):
+    if even > len(head) // 8 and odd * 8 < even and _is_utf16(head, "utf-16-be"):
         return Encoding("utf-16-be", confidence=0.9)
     return None
 

@@ -93,7 +93,7 @@ def _rewritten(source: Source, found: Encoding, bench: Bench) -> Iterator[Source
 
 def _read_whole(raw: bytes, found: Encoding, facts: dict[str, Any], bench: Bench) -> None:
     """Makes the tables of RAW, a whole document."""
-    text = encoding.to_utf8(raw, found.codec)
+    text = encoding.to_utf8(raw, found.codec).rstrip(b"\0")  # room that was made and never filled
     json_large.check_cost(text)
     tables = _tables(text, bench.limits.max_columns)
     repaired = [0] * len(tables)

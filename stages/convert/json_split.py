@@ -214,9 +214,9 @@ def _check_not_blank(text: bytes) -> None:
 
 
 def _check_end(source: Source, start: int, end: int) -> None:
-    """Raises NotAList unless there are only blanks from START up to END."""
+    """Raises NotAList unless there are only blanks from START up to END, or room that was made and never filled."""
     for _at, piece in _pieces(source, start, end):
-        if piece.strip(_BLANKS):
+        if piece.strip(_BLANKS + b"\0"):
             raise NotAList("something follows its last bracket")
 
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from stages.convert.sheet_binary import unpacked
 from stages.convert.sheet_days import Shown, is_none, shown_by
 from stages.convert.sheet_old import Endless, Stream, records, streams
 
-_FORMAT, _STYLE, _FROM_1904 = 0x041E, 0x00E0, 0x0022
+_FORMAT, _STYLE, _FROM_1904, _END = 0x041E, 0x00E0, 0x0022, 0x000A
 _NUMBER, _SHORT, _SHORTS = 0x0203, 0x027E, 0x00BD
-_FORMULAS = frozenset((0x0006, 0x0406))
+_NUMBERS = {_NUMBER: 14, _SHORT: 10, 0x0006: 14, 0x0406: 14}  # and formulas: how many bytes they have at least
 _NO_STYLE = 0xFFFF
 _NO_NUMBER = b"\xff\xff"  # ends the value of a formula that is text, a truth value or an error
 _SHORT_SIZE = 6  # bytes of a style and a number in its short form
@@ -44,9 +44,8 @@ def _odd_places(stream: Stream) -> Iterator[int]:
     shown, is_1904 = _shown(stream.records)
     if not shown:
         return
-    for at, value in _numbers(stream.records):
-        what = shown.get(_word(stream.records, at)[0])
-        if what is not None and is_none(value, what, is_1904=is_1904):
+    for at, value, what in _numbers(stream.records, shown):
+        if is_none(value, what, is_1904=is_1904):
             yield at
 
 
@@ -62,6 +61,8 @@ def _shown(stream: bytes) -> tuple[dict[int, Shown], bool]:
             styles.append(_word(stream, at + 2)[0])
         elif kind == _FROM_1904 and size >= 2:
             is_1904 = _word(stream, at)[0] == 1
+        elif kind == _END:  # of what all sheets share, which comes first
+            break
     shown = [shown_by(number, codes) for number in styles]
     return {number: what for number, what in enumerate(shown) if what is not Shown.NUMBER}, is_1904
 
@@ -73,17 +74,18 @@ def _code(text: bytes, *, is_unicode: bool) -> str:
     return text[3:].decode("utf-16-le" if text[2] & 1 else "latin-1", "replace")
 
 
-def _numbers(stream: bytes) -> Iterator[tuple[int, float]]:
-    """Each number: where its style stands, and what it is."""
+def _numbers(stream: bytes, shown: Mapping[int, Shown]) -> Iterator[tuple[int, float, Shown]]:
+    """Each number with a style that is SHOWN: where the style stands, what the number is and what it's shown as."""
     for kind, at, size in records(stream):
-        is_formula = kind in _FORMULAS and stream[at + 12 : at + 14] != _NO_NUMBER
-        if size >= 14 and (is_formula or kind == _NUMBER):
-            yield at + 4, _number(stream, at + 6)[0]
-        elif kind == _SHORT and size >= 10:
-            yield at + 4, unpacked(_short(stream, at + 6)[0])
-        elif kind == _SHORTS:
+        if kind == _SHORTS:
             for place in range(at + 4, at + size - _SHORT_SIZE - 1, _SHORT_SIZE):
-                yield place, unpacked(_short(stream, place + 2)[0])
+                if (what := shown.get(_word(stream, place)[0])) is not None:
+                    yield place, unpacked(_short(stream, place + 2)[0]), what
+        elif kind in _NUMBERS and size >= _NUMBERS[kind] and (what := shown.get(_word(stream, at + 4)[0])) is not None:
+            if kind == _SHORT:
+                yield at + 4, unpacked(_short(stream, at + 6)[0]), what
+            elif kind == _NUMBER or stream[at + 12 : at + 14] != _NO_NUMBER:
+                yield at + 4, _number(stream, at + 6)[0], what
 
 
 def _overwritten(data: bytes, stream: Stream, places: list[int]) -> bytes:

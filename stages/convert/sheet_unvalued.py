@@ -36,7 +36,8 @@ _NOTHING = struct.pack("<Q", 0xFFFF000000000003)  # an empty text too
 
 def count(text: bytes) -> int:
     """How many there are in TEXT of a sheet of an XLSX file."""
-    return len(_UNVALUED.findall(text)) if any(end.search(text) for end in _ENDS) else 0
+    has_formula = b"<f" in text or b":f" in text
+    return len(_UNVALUED.findall(text)) if has_formula and any(end.search(text) for end in _ENDS) else 0
 
 
 def by_table(content: bytes) -> dict[str, int]:
@@ -59,6 +60,7 @@ def in_old(data: bytes) -> int:
         return sum(
             kind in _OLD_FORMULAS and stream.records[at + 6 : at + 14] == _NOTHING
             for stream in streams(data)
+            if _NOTHING in stream.records
             for kind, at, _size in records(stream.records)
         )
     return 0

@@ -10,7 +10,7 @@ import re
 import msgspec
 
 from stages.convert.dialect_marks import COMMON, PAIRS, candidates
-from stages.convert.dialect_score import score
+from stages.convert.dialect_score import best_of
 from stages.convert.dialect_told import Told, begins_by_telling, headed, told
 from stages.convert.normal import Normal, Written, fitting, normal
 from stages.convert.other_hands import parted_header, usual_width
@@ -44,9 +44,9 @@ def choose(text: bytes, *, is_whole: bool) -> Choice:
     hint = _HINT.match(sample)
     if hint:
         return _read(text, msgspec.structs.replace(lines, delimiter=hint[1]), 1.0, is_whole)
-    best = max(((score(sample, written), written) for written in candidates(sample)), key=lambda scored: scored[0])
+    confidence, written = best_of(sample, candidates(sample))
     changes = {name: getattr(lines, name) for name in _OF_LINES}
-    return _read(text, msgspec.structs.replace(best[1], **changes), best[0], is_whole)
+    return _read(text, msgspec.structs.replace(written, **changes), confidence, is_whole)
 
 
 _HINT = re.compile(rb'\A"?sep=(.)"?[,;\t]*\r?\n')  # a spreadsheet's own word for the delimiter
@@ -89,12 +89,19 @@ def _quick(text: bytes, is_whole: bool) -> Choice | None:
     """The dialect of a file that's plainly regular: one delimiter alone parts all of its first lines alike."""
     first = text[: text.find(b"\n") + 1]
     sample = first_lines(text, _QUICK_LINES)
-    if not first or _HINT.match(text) or begins_by_telling(text) or _ODD.search(sample) or _COMPOUND.search(first):
+    if not first or _HINT.match(text) or begins_by_telling(text) or _ODD.search(sample):
+        return None
+    second = text[len(first) : text.find(b"\n", len(first)) + 1] or first  # what parts names parts values too
+    if _COMPOUND.search(first) and _COMPOUND.search(second):
         return None
     if _ALONE.search(first) and _lines(text).line_end != b"\n":
         return None
     found = [(mark, rows) for mark in COMMON if mark in first and (rows := _alike(sample, mark))]
-    if len(found) != 1 or first.startswith(b"  ") or any(part in first for part in _blanks(found[0][0])):
+    if (
+        len(found) != 1
+        or first.startswith(b"  ")
+        or any(part in first and part in second for part in _blanks(found[0][0]))
+    ):
         return None
     if any(sample.count(part) * 2 > sample.count(found[0][0]) for part in _blanks(found[0][0])):
         return None

@@ -89,6 +89,7 @@ def _escapes(sample: bytes, quote: bytes | None, delimiter: bytes) -> Iterator[b
             yield mark
 
 
+@lru_cache(maxsize=32)
 def odd_quotes(sample: bytes, delimiter: bytes) -> list[bytes]:
     """Other marks that enclose many fields, or some, most of which hold what parts fields."""
     found = []
@@ -112,7 +113,7 @@ def odd_quotes(sample: bytes, delimiter: bytes) -> list[bytes]:
     return found
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def quote_pairs(sample: bytes, delimiter: bytes) -> dict[tuple[bytes, bytes], float]:
     """Quotes that open and close in their own ways, and the share of the opening ones that enclose fields: almost all
     fields, or all names in the first line, or mostly such that hold what parts fields. Else they're part of values."""
@@ -132,8 +133,8 @@ def quote_pairs(sample: bytes, delimiter: bytes) -> dict[tuple[bytes, bytes], fl
 
 def _between(sample: bytes, delimiter: bytes, opening: bytes, closing: bytes) -> list[bytes]:
     """The fields of SAMPLE in such quotes, with them."""
-    edge = re.escape(delimiter)
-    starts = re.finditer(rb"(?:^|(?<=%b)) *%b" % (edge, re.escape(opening)), sample, re.MULTILINE)
+    edge, blanks = re.escape(delimiter), b"" if delimiter == b" " else b" *"
+    starts = re.finditer(rb"(?:^|(?<=%b))%b%b" % (edge, blanks, re.escape(opening)), sample, re.MULTILINE)
     ends = re.finditer(rb"%b(?= *(?:%b|\r?$))" % (re.escape(closing), edge), sample, re.MULTILINE)
     fields, end = [], next(ends, None)
     before = 0

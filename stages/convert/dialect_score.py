@@ -6,9 +6,11 @@ from __future__ import annotations
 import csv
 import io
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from stages.convert.dialect_marks import COMMON, ENCLOSED, IF_STEADY, QUOTES, is_steady, odd_quotes, quote_pairs
 from stages.convert.kinds import NULL, TEXT, classify
@@ -60,8 +62,28 @@ def _rows_of_open(sample: bytes, dialect: Dialect) -> list[list[str]]:
     return rows
 
 
-def score(sample: bytes, written: Written) -> float:
-    """How well WRITTEN explains SAMPLE, about 0 to 1."""
+def best_of(sample: bytes, ways: Iterable[Written]) -> tuple[float, Written]:
+    """The score of that one of WAYS which explains SAMPLE best, the first of equals, and the way. What can't be it,
+    likely as it may be, isn't looked at."""
+    some = list(ways)
+    most = [_prior(sample, written, 0) for written in some]
+    best, at = -1.0, len(some)
+    for index in sorted(range(len(some)), key=most.__getitem__, reverse=True):
+        if most[index] < best:
+            break
+        found = score(sample, some[index], best)
+        if found > best or (found == best and index < at):
+            best, at = found, index
+    return best, some[at]
+
+
+def score(sample: bytes, written: Written, least: float = 0.0) -> float:
+    """How well WRITTEN explains SAMPLE, about 0 to 1; where that is less than LEAST, it may be told at a glance, as more
+    than it is but less than that."""
+    explained = 0.4 + 0.6 * _quoting(sample, written)
+    most = _prior(sample, written, 0) * explained
+    if most < least:
+        return most
     way, plain = fitting(written, sample)
     for mark, text in way.restore if written.closing else ():
         plain = plain if text else plain.replace(mark.encode(), b"")
@@ -77,7 +99,9 @@ def score(sample: bytes, written: Written) -> float:
     )
     if width > 1 and len(rows[0]) != width:
         alike *= _start(sample, written, rows, width)
-    return float(alike * _typed_share(body) * _prior(sample, written, width) * (0.4 + 0.6 * _quoting(sample, written)))
+    prior = _prior(sample, written, width)
+    most = alike * prior * explained
+    return most if most < least else float(alike * _typed_share(body) * prior * explained)
 
 
 def _start(sample: bytes, written: Written, rows: Sequence[Sequence[str]], width: int) -> float:
@@ -152,29 +176,54 @@ def _quoting(sample: bytes, written: Written) -> float:
     return rest - rest * max((_wrapped_share(sample, written.delimiter, quote, None) for quote in quotes), default=0.0)
 
 
+class _Wrapped(NamedTuple):
+    """How a field in quotes begins, what it holds by the rules, and how it ends."""
+
+    start: re.Pattern[bytes]
+    body: re.Pattern[bytes]
+    end: re.Pattern[bytes]
+
+
 @lru_cache(maxsize=64)
-def _wrapped(delimiter: bytes, quote: bytes, escape: bytes | None) -> re.Pattern[bytes]:
+def _wrapped(delimiter: bytes, quote: bytes, escape: bytes | None) -> _Wrapped:
     """A field in quotes; apostrophes enclose no line ends."""
-    mark, inner = (
-        re.escape(quote),
-        rb"[^\n" + quote + rb"]" if quote in (b"'", b"`") else rb"[^" + re.escape(quote) + rb"]",
-    )
+    mark, edge = re.escape(quote), re.escape(delimiter)
+    inner = rb"[^" + (rb"\n" if quote in (b"'", b"`") else b"") + mark + rb"]"
     if escape:
         inner = re.escape(escape) + rb".|" + inner
-    edge = re.escape(delimiter)
-    body = rb"(?:((?:" + inner + rb"|" + mark * 2 + rb")*+)|[^\n]*?)"  # by the rules, or with stray quotes in it
-    return re.compile(
-        rb"(?:^|(?<=" + edge + rb")) *" + mark + body + mark + rb" *(?=" + edge + rb"|\r?$)", re.MULTILINE
+    before = rb"(?:^ *|(?<= ))" if delimiter == b" " else rb"(?:^|(?<=" + edge + rb")) *"
+    end = mark + rb" *(?=" + edge + rb"|\r?$)"
+    return _Wrapped(
+        re.compile(before + mark, re.MULTILINE),
+        re.compile(rb"((?:" + inner + rb"|" + mark * 2 + rb")*+)" + end, re.MULTILINE),
+        re.compile(end, re.MULTILINE),
     )
 
 
+@lru_cache(maxsize=128)  # asked for again where nothing quotes
 def _wrapped_share(sample: bytes, delimiter: bytes, quote: bytes, escape: bytes | None) -> float:
     """The share of the QUOTE bytes of SAMPLE that wrap fields, or are doubled or escaped within them."""
     total = sample.count(quote)
     if not total:
         return 1.0
-    fields: list[bytes] = _wrapped(delimiter, quote, escape).findall(sample)
-    return sum(2 + field.count(quote) for field in fields) / total
+    wrapped = _wrapped(delimiter, quote, escape)
+    ends: list[tuple[int, int]] | None = None
+    explained = at = 0
+    for start in wrapped.start.finditer(sample):
+        if start.start() < at:
+            continue
+        body = wrapped.body.match(sample, start.end())
+        if body:
+            explained += 2 + body[1].count(quote)
+            at = body.end()
+            continue
+        if ends is None:
+            ends = [end.span() for end in wrapped.end.finditer(sample)]
+        place, end = ends[min(bisect_left(ends, (start.end(), 0)), len(ends) - 1)] if ends else (-1, 0)
+        if place >= start.end() and sample.find(b"\n", start.end(), place) < 0:  # on its line, stray quotes within it
+            explained += 2
+            at = end
+    return explained / total
 
 
 def _typed_share(rows: Sequence[Sequence[str]]) -> float:

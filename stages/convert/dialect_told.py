@@ -60,9 +60,11 @@ def headed(sample: bytes, written: Written, rows: list[list[str]]) -> list[list[
     """ROWS of SAMPLE, as WRITTEN, with the names right above the data where the file says which they are."""
     if rows and rows[0][:1] == ["TOA5"] and len(rows) > _STATION and all(classify(name) == TEXT for name in rows[1]):
         return Told(written, 1, _STATION).headed(rows)
-    if written.is_boxed and len(rows) >= sample.count(b"\n"):
-        return _under_rule(written, sample.split(b"\n"), BOX).headed(rows)
-    return rows
+    if not written.is_boxed:
+        return rows
+    said = _under_rule(written, sample.split(b"\n"), BOX)
+    is_by_lines = not any("\n" in cell for row in rows[: said.data_at] for cell in row)
+    return said.headed(rows) if is_by_lines else rows
 
 
 def _of_comments(lines: Sequence[bytes]) -> Told | None:

@@ -91,10 +91,10 @@ class Normal(msgspec.Struct, frozen=True):
 
 
 # A rule between records: +----+----+, |---|:--:|, ----+----. It becomes a blank line.
-BOX = re.compile(rb"^[ ]*(?=[-+|:= ]*(?:-{3}|={3}))[-+|:= ]+(?=\r?$)", re.MULTILINE)
+BOX = re.compile(rb"^(?=[-+|:= ]*?(?:-{3}|={3}))[-+|:= ]++(?=\r?$)", re.MULTILINE)
 _BARS = re.compile(rb"^\|[ ]?|[ ]?\|(?=\r?$)", re.MULTILINE)
 WRAPPED = re.compile(rb'^"((?:[^"\r\n]|"")*)"(?=\r?$)', re.MULTILINE)
-_EDGES = re.compile(rb"^ +| +(?=\r?$)", re.MULTILINE)
+_EDGES = re.compile(rb"^ +|(?<! ) ++(?=\r?$)", re.MULTILINE)
 _INDENT = re.compile(rb"^ +", re.MULTILINE)
 _MANY = re.compile(rb" {2,}")
 
@@ -105,7 +105,7 @@ DRAWN_BAR = re.compile("|".join(_UPRIGHT).encode())
 DRAWN_RULE = re.compile(
     rb"^(?=[^\r\n]*(?:\xe2\x94[\x80\x81]|\xe2\x95\x90))(?: |(?!"
     + DRAWN_BAR.pattern
-    + rb")\xe2[\x94\x95][\x80-\xbf])+(?=\r?$)",
+    + rb")\xe2[\x94\x95][\x80-\xbf])++(?=\r?$)",
     re.MULTILINE,
 )
 RULER = re.compile(rb"[ ]*(?:-+|=+)(?:[ ]+(?:-+|=+))+[ ]*\r?")  # under the names of columns of fixed width
@@ -204,7 +204,10 @@ class _Marks:
         assert written.quote is not None, "what has a closing quote has an opening one"
         quote, opened, closed = next(self._free), next(self._free), next(self._free)
         self.more += (quote, opened, closed)
-        start = re.compile(rb"(^|(?<=%b))( *)%b" % (re.escape(delimiter), re.escape(written.quote)), re.MULTILINE)
+        blanks = b"" if delimiter == b" " else b" *"
+        start = re.compile(
+            rb"(^|(?<=%b))(%b)%b" % (re.escape(delimiter), blanks, re.escape(written.quote)), re.MULTILINE
+        )
         end = re.compile(rb"%b(?= *(?:%b|\r?$))" % (re.escape(written.closing), re.escape(delimiter)), re.MULTILINE)
         self._steps += [(start, rb"\2" + quote + opened), (end, closed + quote)]
         self._steps.append((quote + opened + closed + quote, quote * 2))  # an empty one

@@ -54,19 +54,21 @@ def _patterns(dialect: Dialect) -> _Patterns:
 def read_record(text: bytes, start: int, dialect: Dialect, width: int) -> Record:
     """The record of TEXT at START, read in the way that gives WIDTH fields: by the rules, else with stray quotes
     taken as they stand. WIDTH 0 takes what the rules say."""
+    line_end = _line_end(text, start)
+    if dialect.quote is None or text.find(dialect.quote, start, line_end) < 0:
+        line = text[start:line_end].removesuffix(b"\n").removesuffix(b"\r")
+        return Record(line.split(dialect.delimiter), line_end, True)
     patterns = _patterns(dialect)
     by_rules = _read(text, start, patterns.strict, dialect)
     if by_rules.is_regular and width in (0, len(by_rules.fields)):
         return by_rules
-    for pattern in (patterns.lenient, patterns.literal):
-        other = _read(text, start, pattern, dialect)
+    lenient = _read(text, start, patterns.lenient, dialect)
+    for other in (lenient, _read(text, start, patterns.literal, dialect)) if width else ():
         if len(other.fields) == width and not _has_open_quote(other.fields, dialect):
             return Record(other.fields, other.end, False)
-    line_end = _line_end(text, start)
     if by_rules.is_regular and (by_rules.end <= line_end or not _swallows(text, line_end, dialect, width)):
         return by_rules
-    fields = _read(text, start, patterns.lenient, dialect).fields
-    return Record(fields, line_end, False, _has_open_quote(fields, dialect))
+    return Record(lenient.fields, line_end, False, _has_open_quote(lenient.fields, dialect))
 
 
 def _swallows(text: bytes, start: int, dialect: Dialect, width: int) -> bool:
@@ -88,14 +90,29 @@ def _line_end(text: bytes, start: int) -> int:
 
 def _read(text: bytes, start: int, pattern: re.Pattern[bytes], dialect: Dialect) -> Record:
     fields: list[bytes] = []
-    quote = dialect.quote
+    quote, patterns = dialect.quote, _patterns(dialect)
     is_regular = True
     position, border = start, dialect.delimiter
+    stop = -1
     while border == dialect.delimiter:
+        if stop < position:
+            stop = text.find(b"\n", position)
+            stop = stop if stop >= 0 else len(text)
+        near = text.find(quote, position, stop) if quote and pattern is not patterns.literal else -1
+        if near < 0:  # nothing on this line needs a closer look
+            rest = text[position:stop].removesuffix(b"\r")
+            is_regular = is_regular and (quote is None or quote not in rest)
+            return Record(fields + rest.split(dialect.delimiter), min(stop + 1, len(text)), is_regular)
+        plain_end = text.rfind(dialect.delimiter, position, near)
+        if plain_end >= 0:
+            fields += text[position:plain_end].split(dialect.delimiter)
+            position = plain_end + 1
         found = pattern.match(text, position)
         assert found is not None, "the plain alternative matches anything"
         if found.lastgroup == "border":
             value, border = found["plain"], found["border"]
+            if pattern is patterns.lenient and quote and value.startswith(quote):
+                pattern = patterns.literal  # no quote closes on this line any more
             is_regular = is_regular and (quote is None or quote not in value)
         else:
             value, border = found["quoted"], found["after"]

@@ -135,6 +135,15 @@ def test_in_pieces(bench: Bench, way: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert (names(done), done.rows, done.part.rejected) == (HEADER, ROWS * 20, 0)
 
 
+@pytest.mark.parametrize("way", ["light", "no edges", "plus and minus", "a grid", "markdown", "dashes"])
+def test_more_than_what_is_looked_at(bench: Bench, way: str) -> None:
+    lines = DRAWN[way].splitlines()
+    at = next(number for number, line in enumerate(lines) if "Ann" in line)
+    record, rule = lines[at], lines[at + 1 : at + 2] if way == "a grid" else []
+    done = bench.csv("\n".join([*lines[:at], *[record, *rule] * 300, ""]).encode())
+    assert (names(done), done.rows, done.part.rejected) == (HEADER, ROWS[:1] * 300, 0)
+
+
 def test_bars_are_cells_content_where_others_draw(bench: Bench) -> None:
     done = bench.csv("┌───┬───┐\n│ a │ b │\n├───┼───┤\n│ x|y │ 1 │\n│ z │ \x1f │\n└───┴───┘\n".encode())
     assert done.rows == [("x|y", "1"), ("z", "\x1f")]

@@ -99,9 +99,7 @@ class Columns:
         """A column as KIND, which is settled, where a kernel can tell."""
         if kind == TEXT:
             return self.texts(index)
-        if kind.null or kind.name not in _READERS:
-            return None
-        return _READERS[kind.name](self, index, kind)
+        return _READERS[kind.name](self, index, kind) if kind.name in _READERS else None
 
     def numbers(self, index: int) -> pl.Series | None:
         """JSON's numbers as texts, of which a cast can tell the rest; None where one begins as none does in JSON."""

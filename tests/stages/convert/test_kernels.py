@@ -65,9 +65,9 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_siz
 KINDS = [Kind("integer"), Kind("double"), Kind("date", "%Y-%m-%d"), Kind("boolean", "lower"), Kind("boolean", "title"), TEXT,
          Kind("timestamp", "%Y-%m-%d %H:%M:%S"), Kind("timestamp", "%Y-%m-%dT%H:%M:%S%.f"), Kind("timestamp", "%Y-%m-%d %H:%M"),
          Kind("timestamptz", "%Y-%m-%dT%H:%M:%SZ"), Kind("timestamptz", "%Y-%m-%dT%H:%M:%S%.fZ"), Kind("timestamptz", "%Y-%m-%d %H:%M:%S%z"),
-         Kind("decimal", scale=3), Kind("time", "%H:%M:%S"), Kind("integer", null="NA"), NULL]  # fmt: skip
+         Kind("decimal", scale=3), Kind("time", "%H:%M:%S"), Kind("integer", null="NA"), NULL, Kind("date", "%d.%m.%Y"), Kind("timestamp", "%d.%m.%Y %H:%M:%S")]  # fmt: skip
 GOOD = ["7", "0.25", "2024-02-29", "true", "True", "x", "2024-02-29 01:02:03", "2024-02-29T01:02:03.5", "2024-02-29 01:02",
-        "2024-02-29T01:02:03Z", "2024-02-29T01:02:03.25Z", "2024-02-29 01:02:03+01:00", "1.5", "01:02:03", "NA", ""]  # fmt: skip
+        "2024-02-29T01:02:03Z", "2024-02-29T01:02:03.25Z", "2024-02-29 01:02:03+01:00", "1.5", "01:02:03", "NA", "", "29.02.2024", "29.02.2024 01:02:03"]  # fmt: skip
 
 
 def record(cells: Sequence[str], delimiter: str, *, is_quoted: bool = False) -> str:
@@ -127,6 +127,16 @@ def test_values_and_kinds_are_the_engines(
         found = by_kernels(block, layout(len(kinds), delimiter), kinds)
         assert found is not None
         same(found, by_engine(block, layout(len(kinds), delimiter), kinds))
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", GOOD)
+def test_a_column_of_one_text_by_every_kind(kind: Kind, text: str) -> None:
+    block = Block(f"{text},x\n".encode() * ROWS, ROWS, ROWS)
+    found = by_kernels(block, layout(2), [kind, TEXT])
+    assert found is not None
+    same(found, by_engine(block, layout(2), [kind, TEXT]))
 
 
 @pytest.mark.usefixtures("kernels")

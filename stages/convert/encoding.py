@@ -65,14 +65,15 @@ def detect(head: bytes, *, is_whole: bool) -> Encoding | None:
 
 
 _ZEROS = 50  # bytes of text for each that is zero, or more: what is left of a crash, or stands for an empty cell
-_SOME = 3  # of them in a text that is short, if it has no other control characters
+_SOME = 3  # of them, or one a line, in a text that is short and has no other control characters
 
 
 def _has_few_zeros(head: bytes) -> bool:
     zeros = head.count(0)
     if zeros * _ZEROS <= len(head):
         return True
-    return zeros <= min(_SOME, len(head) // 8) and len(head.translate(None, _CONTROLS)) == len(head)
+    is_plain = len(head.translate(None, _CONTROLS)) == len(head) and b"\0\0" not in head
+    return is_plain and zeros <= max(min(_SOME, len(head) // 8), head.count(b"\n"))
 
 
 def _by_zeros(head: bytes) -> Encoding | None:
@@ -81,9 +82,9 @@ def _by_zeros(head: bytes) -> Encoding | None:
         if not any(head[top::4][: len(head) // 4]) and _is_utf32(head[: len(head) // 4 * 4], codec):
             return Encoding(codec, confidence=0.9)
     even, odd = head[0::2].count(0), head[1::2].count(0)
-    if odd > len(head) // 8 and even * 8 < odd and _is_utf16(head, "utf-16-le"):
+    if odd > len(head) // 8 and (even < odd // 8 or odd * 2 == len(head) > even * 50) and _is_utf16(head, "utf-16-le"):
         return Encoding("utf-16-le", confidence=0.9)
-    if even > len(head) // 8 and odd * 8 < even and _is_utf16(head, "utf-16-be"):
+    if even > len(head) // 8 and (odd < even // 8 or even * 2 == len(head) > odd * 50) and _is_utf16(head, "utf-16-be"):
         return Encoding("utf-16-be", confidence=0.9)
     return None
 

@@ -43,8 +43,12 @@ def read(source: Source, start: int, facts: dict[str, Any], bench: Bench) -> Non
     broken somewhere gives none."""
     document = _Document(source, facts, bench)
     try:
-        document.take("", _skip_blanks(source, start), source.length)
-        document.finish()
+        try:
+            document.take("", _skip_blanks(source, start), source.length)
+            document.finish()
+        except json_split.SomethingFollows:
+            bench.clear()
+            document.take_several(start)
         if not bench.tables:
             raise Refused(reasons.no_records("its lists are empty"))
     except json_split.CutOff as error:
@@ -86,6 +90,8 @@ class _Document:
             self._add(title, lambda: self._blocks(start, end, list_block))
         elif first == b"{":
             self._take_object(title, start, end)
+        elif first == b"\x1e":
+            raise json_split.SomethingFollows("it's a sequence of values")
         elif title:
             self._fields.append(_Field(title, start, end))
         else:
@@ -131,6 +137,16 @@ class _Document:
     def _add(self, title: str, blocks: Callable[[], Iterator[RowBlock]], *, is_large: bool = True) -> None:
         title = self._titled(title)
         RowTable(blocks, self._bench, title, is_large=is_large).read(self._facts)
+
+    def take_several(self, start: int) -> None:
+        """Makes a table of the values from START on, one after another."""
+        RowTable(lambda: self._several(start), self._bench, is_large=True).read(self._facts)
+
+    def _several(self, start: int) -> Iterator[RowBlock]:
+        for found, reach in json_split.several(self._source, start):
+            check_cost(max(found, key=len))
+            yield RowBlock(texts=checked([text if text.startswith(b"{") else _valued(text) for text in found]))
+            self._bench.progress(reach)
 
     def _titled(self, title: str) -> str:
         """TITLE, or with a number where another table has it."""

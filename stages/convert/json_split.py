@@ -21,12 +21,17 @@ PIECE = 2 * 1024 * 1024
 LARGEST = 64 * 1024 * 1024  # bytes of one element
 _KEY = 64 * 1024  # bytes of a key
 _BLANKS = b" \t\r\n"
+_BETWEEN = _BLANKS + b"\x1e"
 _valid = msgspec.json.Decoder(msgspec.Raw).decode
 _key = msgspec.json.Decoder(str).decode
 
 
 class NotAList(Exception):
     """What was to be a list or an object is something else, or broken: the sentence says what."""
+
+
+class SomethingFollows(NotAList):
+    """A document is whole, and isn't all there is."""
 
 
 class ElementTooLarge(Exception):
@@ -82,7 +87,7 @@ def _table(characters: str) -> Flags:
 
 
 _OPENS, _CLOSES = _table("{["), _table("}]")
-_MARKS = _table("{[]}:,")
+_BRACKETS, _MARKS = _table("{[]}"), _table("{[]}:,")
 
 
 def _strings(array: Bytes) -> tuple[Bits, bool]:
@@ -217,7 +222,35 @@ def _check_end(source: Source, start: int, end: int) -> None:
     """Raises NotAList unless there are only blanks from START up to END, or room that was made and never filled."""
     for _at, piece in _pieces(source, start, end):
         if piece.strip(_BLANKS + b"\0"):
-            raise NotAList("something follows its last bracket")
+            raise SomethingFollows("something follows its last bracket")
+
+
+def several(source: Source, start: int) -> Iterator[tuple[list[bytes], int]]:
+    """The objects and lists from START on, one after another with at most blanks or the marks of RFC 7464 between them, some
+    at a time, with how far they reach. Raises NotAList, ElementTooLarge and CutOff."""
+    rest, depth, is_inside = b"", 0, False
+    for at, piece in _pieces(source, start, source.length):
+        array = np.frombuffer(piece, np.uint8)
+        strings, flips = _strings(array)
+        outside = strings if is_inside else ~strings
+        is_inside ^= flips
+        marks = positions(bits_where(array, lambda part: _BRACKETS[part]) & outside, len(array))
+        depths = depth + np.cumsum(np.where(_OPENS[array[marks]], 1, -1))
+        depth = int(depths[-1]) if depths.size else depth
+        if (depths < 0).any():
+            raise NotAList("a bracket closes what isn't open")
+        ends = (marks[(depths == 0) & _CLOSES[array[marks]]] + 1 + len(rest)).tolist()
+        text = rest + piece
+        found = [text[begin:end].strip(_BETWEEN) for begin, end in zip([0, *ends], ends, strict=False)]
+        if not all(value.startswith((b"{", b"[")) for value in found):
+            raise NotAList("something between its values is neither an object nor a list")
+        rest = text[ends[-1] :] if ends else text
+        if len(rest) > LARGEST:
+            raise ElementTooLarge
+        if found:
+            yield found, at + len(piece) - len(rest)
+    if rest.strip(_BETWEEN + b"\0"):
+        raise CutOff if depth else NotAList("something follows its last bracket")
 
 
 def elements(source: Source, start: int, end: int) -> Iterator[tuple[list[bytes], int]]:

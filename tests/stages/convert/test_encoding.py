@@ -121,6 +121,7 @@ def test_a_zero_byte_is_one_record_s_affair(bench: Bench) -> None:
     assert [entry["line"] for entry in done.rejects(done.part)] == [2, 3]
     assert all("malformed: not JSON" in entry["reason"] for entry in done.rejects(done.part))
     assert bench.csv(b'a,b\n1,x\0y\n2,"z,\0"\n').rows == [(1, "x\0y"), (2, "z,\0")]
+    assert bench.csv(b"a,b\n1,\0\n2,\0\n3,\0\n4,\0\n5,\0\n").rows == [(number, "\0") for number in range(1, 6)]
     assert encoding.detect(b"ab\0\1\2cd" * 2, is_whole=True) is None
 
 

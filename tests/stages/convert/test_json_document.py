@@ -208,6 +208,22 @@ def test_short_ones_in_unicode(bench: Bench, codec: str) -> None:
     assert bench.convert({"a.json": '{"a":1}'.encode(codec)}).rows == [(1,)]
 
 
+SEVERAL = [
+    '{"a":1}{"a":2}', '\x1e{"a":1}\n\x1e{"a":"}\\\\"}\n', '{\n "a": 1\n}\n{\n "a": [2]\n}\n', '[1,2][{"a":1}] {"b":2}', "[][]",
+    '{"a":1}x{"a":2}', '{"a":1}{"a":2', '{"a":1},{"a":2}', '{"a":1} 2', '{"a":1}{"a":2}]', '{"a":1}{"a":NaN}', '{"a":1}[2}',
+    '\x1e{"a":1}', '{"a":1}{"a":2,"a":3}', '[{"a":1}][{"a":2}]',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SEVERAL)
+def test_large_ones_of_several_values(bench: Bench, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = tables(bench.convert({"a.json": text.encode()}))
+    for piece in (1, 5, 61):
+        in_parts(monkeypatch, piece)
+        large = tables(bench.convert({"a.json": text.encode()}))
+        assert large[:-1] == small[:-1]
+
+
 def test_several_values_are_each_valid(bench: Bench) -> None:
     assert bench.convert({"a.json": b'{"a":1}{"a":NaN}'}).member.outcome == "rejected"
     done = bench.convert({"a.json": b'{"a":1}{"a":2,"a":3}'})

@@ -15,6 +15,7 @@ from stages.convert.other_hands import usual_width
 
 _TOP = 30  # lines in which a ruler or the names of fields stand
 _FIT = 0.8  # the share of lines that must be as the top says
+_FIT_ALL = 2 / 3  # the same where what isn't the table counts as well
 _STATION = 4  # header lines of a station: where it is, names, units, and what was done to the values
 _SPELT = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
@@ -154,15 +155,20 @@ def _ruled(lines: Sequence[bytes]) -> Told | None:
     at = next((at for at, line in enumerate(lines[:_TOP]) if at and RULER.fullmatch(line)), 0)
     if not at or not lines[at - 1].strip():
         return None
-    columns = tuple(dashes.start() for dashes in re.finditer(rb"[-=]+", lines[at]))
-    below = list(itertools.takewhile(bytes.strip, lines[at + 1 :]))
-    fit = sum(_leaves_gaps(line, columns) for line in below)
-    if fit < _FIT * len(below) or not _leaves_gaps(lines[at - 1], columns):
+    groups = [dashes.span() for dashes in re.finditer(rb"[-=]+", lines[at])]
+    columns = tuple(start for start, _end in groups)
+    gaps = [(end, start) for (_start, end), (start, _end) in itertools.pairwise(groups)]
+    named = sum(bool(lines[at - 1][start:end].strip()) for start, end in itertools.pairwise((*columns, None)))
+    if named * 2 < len(columns) or not _is_blank_at(gaps, lines[at - 1]):
+        return None
+    rest = [_is_blank_at(gaps, line) for line in lines[at + 1 :] if line.strip()]
+    first = [_is_blank_at(gaps, line) for line in itertools.takewhile(bytes.strip, lines[at + 1 :])]
+    if sum(first) < _FIT * len(first) or sum(rest) < _FIT_ALL * len(rest):
         return None
     return Told(Written(b" ", None, is_padded=True, columns=columns), at - 1, at + 1)
 
 
-def _leaves_gaps(line: bytes, columns: Sequence[int]) -> bool:
-    """Whether a blank stands in LINE before each of COLUMNS."""
+def _is_blank_at(gaps: Sequence[tuple[int, int]], line: bytes) -> bool:
+    """Whether nothing stands in LINE where GAPS are between columns."""
     text = line.decode("utf-8", "replace")
-    return all(text[column - 1 : column] in ("", " ") for column in columns[1:])
+    return not any(text[start:end].strip(" ") for start, end in gaps)

@@ -250,10 +250,21 @@ def test_quotes_are_content_where_a_separator_is_named(bench: Bench) -> None:
     assert (names(done), done.rows) == (["a", "b"], [("1", '"x"'), ("2", '"y"')])
 
 
-def test_dashes_in_a_column_of_text(bench: Bench) -> None:
-    done = bench.csv("\n".join(["said", "what now", "-- --", *["so they said, again"] * 9, ""]).encode())
-    assert {row[0] for row in done.rows} >= {"-- --", "so they said, again"} or len(done.part.columns) == 2
-    assert not any(row == ("so", "they said, again") for row in done.rows)
+PROSE = ["It was late, and no one", "had thought of a lamp; so", "they went by the stars,", "and talked of boats."]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["The road", "--- ----", "", *PROSE * 5],  # a heading,
+        ["a  road", "-  -", *PROSE * 5],  # lines that leave no blanks,
+        [*PROSE * 2, "id  name", "--  ----", "1   Ann", "2   Bob", "", *PROSE * 5],  # a table in a text,
+        ["all of", "them - - -", "- - - -", "", "x"],  # a line between two parts
+    ],
+)
+def test_dashes_in_a_text(bench: Bench, lines: list[str]) -> None:
+    done = bench.csv("\n".join([*lines, ""]).encode(), "a.txt", types="text")
+    assert [row[1] for row in done.rows] == [line or None for line in lines]
 
 
 def test_a_hash_before_an_ordinary_header(bench: Bench) -> None:

@@ -173,13 +173,13 @@ def _broken(error: Exception, text: bytes) -> Reason:
 
 def lists_in(value: Any, most: int) -> list[tuple[str, list[Any]]]:
     """The tables that VALUE holds, each with a title: itself, its lists of objects where it has such, or one row. An object
-    of more than MOST values has a row for each."""
+    of more than MOST objects has a row for each."""
     if type(value) is list:
         return [("", value)]
     if type(value) is not dict or not value:
         return [("", [value])]
-    if len(value) > most:
-        return [("", [_keyed(key, part) for key, part in value.items()])]
+    if len(value) > most and all(type(part) is dict for part in value.values()):
+        return [("", [distinct([("key", key), *part.items()]) for key, part in value.items()])]
     lists: dict[str, list[Any]] = {}
     rest: dict[str, Any] = value
     if value.get("type") == geojson.COLLECTION and type(value.get("features")) is list:
@@ -194,10 +194,6 @@ def lists_in(value: Any, most: int) -> list[tuple[str, list[Any]]]:
 
 def _is_records(value: Any) -> bool:
     return type(value) is list and bool(value) and all(type(item) is dict for item in value)
-
-
-def _keyed(key: str, value: Any) -> dict[str, Any]:
-    return distinct([("key", key), *(value.items() if type(value) is dict else [("value", value)])])
 
 
 def _table(rows: list[Any], title: str, repaired: int, facts: dict[str, Any], bench: Bench) -> None:

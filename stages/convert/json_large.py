@@ -23,6 +23,7 @@ _DEAREST = 900_000_000  # bytes, of which each byte of text is a reason for so m
 _COST = 8
 _COST_OF_ITEM = 110  # each comma for so many more,
 _COST_OF_LIST = 250  # and each bracket
+_AHEAD = 4096  # bytes after a colon in which its value begins
 ROW = "document"  # the title of what is left beside tables
 _BLANKS = b" \t\r\n"
 _encode = msgspec.json.encode
@@ -101,7 +102,7 @@ class _Document:
         try:
             values = json_split.values(self._source, start, end, self._bench.limits.max_columns)
         except json_split.TooManyValues:
-            self._add(title, lambda: self._blocks(start, end, object_block))
+            self._add(title, lambda: self._blocks(start, end, self._by_id))
             return
         inked = [value._replace(start=_skip_blanks(self._source, value.start)) for value in values]
         if sum(value.end - value.start for value in inked if value.end - value.start <= SMALL) > WIDEST:
@@ -137,6 +138,13 @@ class _Document:
     def _add(self, title: str, blocks: Callable[[], Iterator[RowBlock]], *, is_large: bool = True) -> None:
         title = self._titled(title)
         RowTable(blocks, self._bench, title, is_large=is_large).read(self._facts)
+
+    def _by_id(self, block: Items) -> RowBlock:
+        """The records of an object of more values than a row may have; Refused where one of them is no object."""
+        if not are_objects(block):
+            most = self._bench.limits.max_columns
+            raise Refused(reasons.too_many_columns(most + 1, most))
+        return object_block(block)
 
     def take_several(self, start: int) -> None:
         """Makes a table of the values from START on, one after another."""
@@ -220,6 +228,13 @@ def list_block(block: Items) -> RowBlock:
 
 def _valued(text: bytes) -> bytes:
     return b'{"value":' + text + b"}"
+
+
+def are_objects(block: Items) -> bool:
+    """Whether the values of BLOCK, an object's, are all objects."""
+    return all(
+        block.text[colon + 1 : colon + _AHEAD].lstrip(_BLANKS).startswith(b"{") for colon in block.colons.tolist()
+    )
 
 
 def object_block(block: Items) -> RowBlock:

@@ -112,17 +112,31 @@ def test_any_large_document_is_read_as_a_small_one(value: Any, indent: int | Non
         assert filled(bench.convert({"a.json": text}, types=types)) == small
 
 
-def test_an_object_of_too_many_values_has_a_row_for_each(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_of_too_many_objects_has_a_row_for_each(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.config = type(bench.config)(paths=bench.config.paths, convert=Convert(max_columns=40))
-    text = json.dumps(VALUES["objects by id"]).encode()
+    value = {f"id{i}": {"a": i, "key": 2, "b": {"c": i}} if i % 3 else {} for i in range(60)}
+    text = json.dumps(value, indent=1).encode()
     small = bench.convert({"a.json": text})
-    assert small.rows[:2] == [("id0", 0, None, None, None), ("id1", None, 1, {"c": 1}, 2)]
-    assert small.frame(small.part).columns == ["key", "value", "a", "b", "key_2"]
+    assert small.frame(small.part).columns == ["key", "a", "key_2", "b"]
+    assert small.rows[:2] == [("id0", None, None, None), ("id1", 1, 2, {"c": 1})]
     in_parts(monkeypatch, 61)
     assert tables(bench.convert({"a.json": text})) == tables(small)
+    others = bench.convert(
+        {"a.json": json.dumps({**value, "x": 1}).encode(), "b.json": json.dumps([*value] * 2).encode()}
+    )
+    assert [member.reason and member.reason.code for member in others.results.members] == [Code.TOO_LARGE, None]
+
+
+def test_an_object_too_large_for_a_row_has_a_row_for_each_value(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_parts(monkeypatch, 61)
     monkeypatch.setattr(json_large, "WIDEST", 500)
-    bench.config = type(bench.config)(paths=bench.config.paths)
-    assert tables(bench.convert({"a.json": text})) == tables(small)
+    value = {"a": {"x": 1, "key": 2}, "b": 3, "c": ["x" * 500]}
+    done = bench.convert({"a.json": json.dumps(value).encode()})
+    assert done.frame(done.part).to_dicts() == [
+        {"key": "a", "x": 1, "key_2": 2, "value": None},
+        {"key": "b", "x": None, "key_2": None, "value": "3"},
+        {"key": "c", "x": None, "key_2": None, "value": json.dumps(value["c"])},
+    ]
 
 
 def test_large_values_are_tables_or_taken_apart(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

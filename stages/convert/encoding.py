@@ -60,7 +60,7 @@ def detect(head: bytes, *, is_whole: bool) -> Encoding | None:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, is_whole)
     except UnicodeDecodeError:
-        return _mostly_utf8(head) or _legacy(head)
+        return None if _is_binary(head) else _mostly_utf8(head) or _legacy(head)
     return Encoding("utf-8", is_proven=not head.isascii())
 
 
@@ -132,10 +132,11 @@ def _mostly_utf8(head: bytes) -> Encoding | None:
 _NEARLY_ALL = 2  # characters for each byte that is none
 
 
-def _legacy(head: bytes) -> Encoding | None:
-    controls = len(head) - len(head.translate(None, _CONTROLS))
-    if controls > len(head) // 200:
-        return None
+def _is_binary(head: bytes) -> bool:
+    return len(head) - len(head.translate(None, _CONTROLS)) > len(head) // 200
+
+
+def _legacy(head: bytes) -> Encoding:
     found = legacy.guess(head)
     return Encoding(found.codec, confidence=found.confidence)
 

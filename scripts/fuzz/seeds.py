@@ -30,6 +30,8 @@ def seeds(kind: str) -> list[bytes]:
         return [frame.write_ndjson().encode(), b'{"a":{"b":[1,2,{}]},"c":[]}\n{"a":null,"c":["x"]}\n']
     if kind == "json":
         return [frame.write_json().encode(), b'{"rows":[{"a":1},{"a":"2"}],"n":{"x":1e5}}', b'// c\n{"a":[1,2,],}']
+    if kind == "xml":
+        return [_MARKUP["xml"], SPREADSHEET]
     return _SEEDS[kind]() if kind in _SEEDS else [_MARKUP[kind]]
 
 
@@ -139,6 +141,13 @@ _MARKUP = {
     "log": b"2024-01-01 10:00:00 INFO start\n2024-01-01 10:00:01 ERROR stop\n127.0.0.1 - - [x] y\n" * 3,
 }
 
+
+SPREADSHEET = b"""<?xml version="1.0"?><Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet"
+ xmlns:ss="urn:schemas-microsoft-com:office:spreadsheet"><Styles><Style ss:ID="d"><NumberFormat ss:Format="Short Date"/></Style></Styles>
+<Worksheet ss:Name="S"><Table><Row><Cell><Data ss:Type="String">id</Data></Cell><Cell ss:Index="3"><Data ss:Type="String">at</Data></Cell>
+</Row><Row ss:Index="2"><Cell><Data ss:Type="Number">1</Data></Cell><Cell ss:MergeAcross="1" ss:StyleID="d"><Data ss:Type="DateTime"
+>2024-02-29T00:00:00.000</Data></Cell></Row><Row ss:Span="1"><Cell ss:Formula="=1"><Data ss:Type="Boolean">1</Data></Cell></Row></Table>
+</Worksheet></Workbook>"""
 
 ODS_MIME = "application/vnd.oasis.opendocument.spreadsheet"
 ODS_CONTENT = """<?xml version="1.0" encoding="UTF-8"?><office:document-content

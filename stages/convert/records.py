@@ -107,6 +107,15 @@ def _read(text: bytes, start: int, pattern: re.Pattern[bytes], dialect: Dialect)
         if plain_end >= 0:
             fields += text[position:plain_end].split(dialect.delimiter)
             position = plain_end + 1
+        if text[position:near].strip(b" " if dialect.is_padded else b""):  # a quote within a field that it doesn't open
+            end = text.find(dialect.delimiter, near, stop)
+            is_regular = False
+            if end < 0:
+                fields.append(text[position:stop].removesuffix(b"\r"))
+                return Record(fields, min(stop + 1, len(text)), is_regular)
+            fields.append(text[position:end])
+            position = end + 1
+            continue
         found = pattern.match(text, position)
         assert found is not None, "the plain alternative matches anything"
         if found.lastgroup == "border":

@@ -13,7 +13,7 @@ import numpy as np
 
 from stages.convert.counter import Bits, Bytes, after, before, bits, bits_where, parity
 
-_LONG = re.compile(rb"[:,\[]\s*-?(?=[0-9.]{17})[0-9]+\.[0-9]")
+_LONG = re.compile(rb"[:,\[]\s*(-?(?=[0-9.]{17})[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?)")
 _PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
 
@@ -61,12 +61,13 @@ def has_halves(data: bytes) -> bool:
 
 
 def may_be_inexact(data: bytes) -> bool:
-    """Whether DATA may hold a number with a point that has more digits than a double holds."""
+    """Whether DATA may hold a number with a point that has more digits than a double holds, and isn't written as most
+    programs write a double."""
     array = np.frombuffer(data, np.uint8)
     run = bits_where(array, lambda part: ((part - 0x30) < 10) | (part == 0x2E))
     for shift in (1, 2, 4, 8):
         run &= before(run, shift)
-    return bool(run.any()) and _LONG.search(data) is not None
+    return bool(run.any()) and any(repr(float(match[1])).encode() != match[1] for match in _LONG.finditer(data))
 
 
 def why(error: Exception, text: bytes | None = None) -> str:

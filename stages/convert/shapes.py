@@ -216,6 +216,8 @@ def exact_number(text: str) -> float | Decimal | str:
     """A JSON number with a point or exponent: a double where that is exact, else a decimal, or the text where its
     exponent is beyond that too."""
     number = float(text)
+    if repr(number) == text:  # as most programs write it
+        return number
     mantissa = text.lower().partition("e")[0]
     digits = len(mantissa.replace(".", "").lstrip("-0"))
     is_kept = abs(number) != float("inf") and (number != 0 or not mantissa.strip("-0."))

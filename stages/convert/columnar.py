@@ -6,6 +6,8 @@ import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from pipeline.model import Column
@@ -45,6 +47,8 @@ _PADDING = 64  # bytes that may follow a stream
 _LARGEST_BATCH = 768 * 1024 * 1024  # bytes of a batch of Arrow's, unpacked, as all of it has to be at once
 _MUCH_UNPACKED = 128 * 1024 * 1024  # bytes of one that may have any ratio,
 _RATIO = 1000  # and how many times its bytes in the file a larger one may have
+_GROUP = 256 * 1024  # rows that are in memory together before they are written,
+_REPEATS = 10  # and how many times the bytes of their batch they may have
 _MOST_ROWS = 2**31  # of a batch; one of nothing but nulls takes no bytes
 
 Batches = Callable[[], Iterator[Any]]
@@ -222,6 +226,7 @@ def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench)
     done = 0
     for batch in batches():
         batch.validate(full=True)  # the engine trusts offsets and texts, and a damaged file would end this process
+        _check_repeats(batch)
         for start in range(0, batch.num_rows, _ROWS):
             piece = pa.Table.from_batches([batch.slice(start, _ROWS)])
             columns = zip(piece.columns, target, strict=True)
@@ -240,6 +245,47 @@ def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench)
     sheet.facts = {"format": kind, **({"durations_in": units} if units else {}), **({"zones": zones} if zones else {})}
     made = [Column(name=name, type=sql_type(field.type)) for name, _field, field in fields]
     sheet.finish(counted, made)
+
+
+def _check_repeats(batch: Any) -> None:
+    """Raises Refused where texts that BATCH has once stand in so many rows that these are far larger than it."""
+    for start in range(0, batch.num_rows, _GROUP):
+        piece = batch.slice(start, _GROUP)
+        size = sum(map(_size_of_repeats, piece.columns))
+        if size > max(_LARGEST_BATCH, _REPEATS * batch.get_total_buffer_size()):
+            what = f"{piece.num_rows:,} rows of it have {size:,} bytes of text once it's unpacked"
+            raise Refused(reasons.too_large(what, "Write shorter texts, or fewer rows, and send it again."))
+
+
+def _size_of_repeats(column: Any) -> int:
+    """The bytes of COLUMN's texts, if that stores one but once for many rows, and if they may be many."""
+    import pyarrow as pa
+
+    types = pa.types
+    is_view = types.is_string_view(column.type) or types.is_binary_view(column.type)
+    is_named = types.is_dictionary(column.type) and any(is_it(column.type.value_type) for is_it in _texts(types))
+    if not (is_view or is_named) or not len(column):
+        return 0
+    lengths = _lengths_of_views(column) if is_view else _lengths(column.dictionary)
+    if not lengths.size or int(lengths.max()) * len(column) <= _LARGEST_BATCH:
+        return 0
+    return int((lengths if is_view else lengths[column.indices.drop_null().to_numpy()]).sum())
+
+
+def _texts(types: Any) -> tuple[Callable[[Any], bool], ...]:
+    return types.is_string, types.is_large_string, types.is_binary, types.is_large_binary
+
+
+def _lengths(texts: Any) -> npt.NDArray[np.int64]:
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.binary_length(texts).fill_null(0), np.int64)
+
+
+def _lengths_of_views(column: Any) -> npt.NDArray[np.int64]:
+    """The lengths that COLUMN's views of 16 bytes begin with; of those that are null they mean nothing."""
+    numbers = np.frombuffer(column.buffers()[1], np.int32)[4 * column.offset :: 4][: len(column)]
+    return np.where(np.asarray(column.is_valid()), numbers, 0).astype(np.int64)
 
 
 def _read_avro(source: Source, bench: Bench) -> None:

@@ -46,6 +46,25 @@ def test_a_small_file_with_a_huge_batch_is_refused(
     assert bench.convert({"a.arrow": mixed}).member.outcome == "rejected"
 
 
+@pytest.mark.parametrize("kind", ["dictionary", "view"])
+def test_a_text_that_is_stored_once_for_many_rows(bench: Bench, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def repeated(text: str, rows: int) -> bytes:
+        if kind == "dictionary":
+            return written(pa.table({"a": pa.array([text, None] * rows).dictionary_encode()}), "file")
+        view = b"".join(np.array([len(text), 0x78787878, 0, 0], np.int32).tobytes() for _ in range(rows))
+        buffers = [None, pa.py_buffer(view), pa.py_buffer(text.encode())]
+        return written(pa.table({"a": pa.Array.from_buffers(pa.binary_view(), rows, buffers)}), "file")
+
+    monkeypatch.setattr(columnar, "_LARGEST_BATCH", 1_000_000)
+    reason = bench.convert({"a.arrow": repeated("x" * 10_000, 2000)}).member.reason
+    assert reason is not None
+    assert reason.code == Code.TOO_LARGE
+    assert bench.convert({"a.arrow": repeated("x" * 10_000, 50)}).member.outcome == "converted"
+    assert bench.convert({"a.arrow": repeated("x" * 20, 4000)}).member.outcome == "converted"
+    monkeypatch.setattr(columnar, "_GROUP", 50)
+    assert bench.convert({"a.arrow": repeated("x" * 10_000, 2000)}).member.outcome == "converted"
+
+
 def test_rows_of_nothing_are_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     data = written(pa.table({"a": pa.nulls(5000)}), "file")
     assert bench.convert({"a.arrow": data}).part.rows == 5000

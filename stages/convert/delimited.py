@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from stages.convert import compiled, dialect, encoding, header, reasons
+from stages.convert import compiled, dialect, dialect_told, encoding, header, reasons
 from stages.convert.ahead import ahead
 from stages.convert.blocks import Block, Splitter, Wider
 from stages.convert.encoding import Encoding
@@ -56,7 +56,7 @@ class Delimited:
 
     def sniff(self, head: Head) -> float:
         """By its name, where the bytes are text."""
-        if head.suffix in SUFFIXES:
+        if head.suffix in SUFFIXES or (head.suffix == ".log" and _names_fields(head)):
             return 0.9
         if head.suffix not in _MAYBE or encoding.detect(head.data, is_whole=head.is_whole) is None:
             return 0.0
@@ -86,6 +86,12 @@ class Delimited:
                 bench.clear()
                 taken |= {clash.mark}
                 plan = msgspec.structs.replace(plan, normal=normal(plan.written, taken))
+
+
+def _names_fields(head: Head) -> bool:
+    """Whether a log says in a comment what its fields are called, as Zeek's and web servers' do."""
+    said = dialect_told.told(head.data) if head.data.startswith(b"#") else None
+    return said is not None and bool(said.names)
 
 
 def make_plan(source: Source, head: Head) -> Plan | None:

@@ -300,3 +300,22 @@ def test_a_table_that_only_begins_like_a_stations(bench: Bench) -> None:
 def test_control_characters_as_delimiter_and_line_end(bench: Bench) -> None:
     done = bench.csv(b"id\x1fname\x1e1\x1fAnn\x1e2\x1fBob\x1e", types="text")
     assert (names(done), done.rows) == (["id", "name"], [("1", "Ann"), ("2", "Bob")])
+
+
+@pytest.mark.parametrize("name", ["u_ex240229.log", "u_ex240229.txt", "u_ex240229.csv"])
+def test_a_log_that_names_its_fields_is_a_table_by_whatever_name(bench: Bench, name: str) -> None:
+    lines = [
+        "#Software: Microsoft Internet Information Services 10.0",
+        "#Version: 1.0",
+        "#Fields: date time c-ip sc-status",
+    ]
+    lines += [f"2024-02-29 00:00:{second:02} 10.0.0.1 {200 + second % 2}" for second in range(20)]
+    done = bench.convert({name: "\r\n".join(lines).encode() + b"\r\n"})
+    assert list(done.types) == ["date", "time", "c-ip", "sc-status"]
+    assert done.part.rows == 20 and done.rows[1][2:] == ("10.0.0.1", 201)
+
+
+def test_a_log_whose_comments_name_nothing_stays_lines(bench: Bench) -> None:
+    lines = ["# started by cron", *(f"2024-02-29 00:00:{second:02} INFO beat" for second in range(20))]
+    done = bench.convert({"beat.log": "\n".join(lines).encode()})
+    assert done.part.rows == 21 and done.part.read == 21

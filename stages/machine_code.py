@@ -85,7 +85,6 @@ def begin(code: Path | None) -> None:
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
                 check=False,
                 timeout=10,
             )
@@ -184,7 +183,11 @@ def _main(arguments: list[str]) -> int:
     if is_begun:
         os.setsid()
     os.nice(19)
-    return 0 if make(code) else 1
+    try:
+        return 0 if make(code) else 1
+    except Exception as error:  # noqa: BLE001 - whatever it is, it isn't needed
+        sys.stderr.write(f"Machine code can't be made, so large files of text are read more slowly: {error!r}\n")
+        return 1
 
 
 if __name__ == "__main__":

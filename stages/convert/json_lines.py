@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 import numpy as np
 
-from stages.convert import compiled, encoding, reasons
+from stages.convert import compiled, encoding, json_marks, reasons
 from stages.convert.account import RejectedRecord
 from stages.convert.ahead import ahead
 from stages.convert.counter import Positions
@@ -22,6 +22,7 @@ from stages.convert.source import Source
 from stages.handover import TablePart
 
 CHUNK = 4 * 1024 * 1024
+_LOOKED_AT = 5  # lines
 _SUFFIXES = (".ndjson", ".jsonl", ".ldjson", ".jsonlines")
 _valid = msgspec.json.Decoder(msgspec.Raw)
 
@@ -32,12 +33,13 @@ class JsonLines:
     name = "json lines"
 
     def sniff(self, head: Head) -> float:
-        """By its name, or where the first two lines are JSON objects by themselves."""
+        """By its name, or where at least two of the first lines, and most of them, are JSON objects by themselves."""
         if head.suffix in _SUFFIXES:
             return 0.95
-        lines = head.data.lstrip(b"\xef\xbb\xbf").splitlines()[:3]
-        lines = [line for line in lines if line.strip()][:2]
-        return 0.92 if len(lines) == 2 and all(map(_is_object, lines)) else 0.0
+        lines = [line for line in head.data.lstrip(b"\xef\xbb\xbf").splitlines() if line.strip()]
+        first = lines[: _LOOKED_AT if head.is_whole or len(lines) > _LOOKED_AT else -1]  # the last may be cut off
+        objects = sum(map(_is_object, first))
+        return 0.92 if objects >= 2 and objects * 2 > len(first) else 0.0
 
     def read(self, source: Source, head: Head, bench: Bench) -> None:
         """Makes one table; lines that aren't JSON are its rejects."""
@@ -140,8 +142,7 @@ def _validated(chunk: Chunk, texts: Texts, tokens: Tokens, starts: Positions, bl
             start = int(starts[index])
             number, byte = lines.locate(start)
             end = chunk.text.find(b"\n", start) + 1 or len(chunk.text)
-            why = str(error).removeprefix("JSON is malformed: ")
-            reason = f"malformed: not JSON ({why})"
+            reason = f"malformed: not JSON ({json_marks.why(error, text)})"
             raw = lines.raw(start, end)
             rejects.append(RejectedRecord(record=index, line=number, byte=byte, reason=reason, raw=raw))
     return RowBlock(texts=joined(good) if good else None, rejects=rejects, blank=blank, repaired=repaired)

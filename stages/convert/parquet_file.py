@@ -21,6 +21,7 @@ from stages.convert.ahead import Line
 LEVEL = 1  # of zstd: twice as fast as 3 for 4 % more bytes
 ROW_GROUP = 256 * 1024  # rows at most: half the memory of 512, for 2 % more bytes
 GROUP_BYTES = 64 * 1024 * 1024  # of values in a row group; the engine holds them, and again while it encodes them
+_NARROWER = 8  # times as many rows that a row group could have, for another file to be begun
 _WAITING = 1  # frames between reading and writing
 _VIEW, _FIXED = 16, 8  # bytes of a text beside its characters, and of another value
 
@@ -41,8 +42,8 @@ def as_os_error(error: Exception) -> OSError:
 class ParquetFile:
     """One Parquet file at PATH, written frame by frame with one schema.
 
-    A row group has as many rows as the first frame's width allows. Where later rows are far wider, the file is ended and
-    another begun, and all of them are put together at the end.
+    A row group has as many rows as the first frame's width allows. Where later rows are far wider or narrower, the file is
+    ended and another begun, and all of them are put together at the end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,10 +68,12 @@ class ParquetFile:
 
     def _put(self, frame: pl.DataFrame) -> None:
         size = bytes_in(frame)
-        if self._stream is not None and self._waiting_rows and self._waiting_bytes + size > 2 * GROUP_BYTES:
+        rows = _rows_of_a_group(frame.height, size)
+        is_too_wide = self._waiting_rows and self._waiting_bytes + size > 2 * GROUP_BYTES
+        if self._stream is not None and (is_too_wide or rows >= _NARROWER * self._group):
             self._end_part(self._stream)
         if self._stream is None:
-            self._group = max(1, min(ROW_GROUP, frame.height * GROUP_BYTES // max(1, size)))
+            self._group = rows
             self._waiting_rows = self._waiting_bytes = 0
             self._stream = _Stream(self._path, frame.schema, self._group)
         self._stream.put(frame)
@@ -95,7 +98,7 @@ class ParquetFile:
             elif self._stream is not None:
                 self._stream.close()
             elif self._first is not None:
-                rows = max(1, min(ROW_GROUP, self.rows * GROUP_BYTES // max(1, bytes_in(self._first))))
+                rows = _rows_of_a_group(self.rows, bytes_in(self._first))
                 self._first.write_parquet(self._path, compression_level=LEVEL, row_group_size=rows)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise error if isinstance(error, OSError) and error.errno else as_os_error(error) from error
@@ -121,6 +124,11 @@ class ParquetFile:
                 self._stream.close()
         for path in (self._path, *self._parts):
             path.unlink(missing_ok=True)
+
+
+def _rows_of_a_group(rows: int, size: int) -> int:
+    """How many rows a row group may have, where ROWS of them have SIZE bytes."""
+    return max(1, min(ROW_GROUP, rows * GROUP_BYTES // max(1, size)))
 
 
 def bytes_in(frame: pl.DataFrame) -> int:

@@ -274,3 +274,19 @@ def test_a_bug_met_by_one_file_leaves_the_others(bench: Bench, monkeypatch: pyte
     assert bad.reason is not None
     assert bad.reason.code == Code.INTERNAL
     assert good.outcome == "converted"
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_lines_of_json_under_another_name_may_begin_with_a_bad_one(bench: Bench, bad: int) -> None:
+    lines = [b'{"a":1}', b'{"a":2}', b'{"a":3}']
+    lines[bad] = b'{"a":"\0"}'
+    done = bench.convert({"a.json": b"\n".join(lines) + b"\n"})
+    assert done.part.rows == 2
+    (reject,) = done.rejects(done.part)
+    assert reject["line"] == bad + 1
+
+
+def test_half_of_a_surrogate_pair_in_a_line_is_called_that(bench: Bench) -> None:
+    done = bench.convert({"a.ndjson": b'{"a":"x"}\n{"a":"\\ud800"}\n{"a":"y"}\n'})
+    (reject,) = done.rejects(done.part)
+    assert "surrogate" in reject["reason"] and done.part.rows == 2

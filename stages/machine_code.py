@@ -182,7 +182,8 @@ def _main(arguments: list[str]) -> int:
         return 0
     if is_begun:
         os.setsid()
-    os.nice(19)
+    with contextlib.suppress(OSError):  # a unit may forbid it
+        os.nice(19)
     try:
         return 0 if make(code) else 1
     except Exception as error:  # noqa: BLE001 - whatever it is, it isn't needed

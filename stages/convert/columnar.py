@@ -119,20 +119,37 @@ def _read_parquet(source: Source, bench: Bench) -> None:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(native_file(source))
+    repeated = _may_be_repeated(file.metadata)
+    if repeated:
+        file = parquet.ParquetFile(native_file(source), read_dictionary=repeated)
     leaves = map(file.metadata.schema.column, range(len(file.metadata.schema)))
     old_times = [leaf.path for leaf in leaves if leaf.physical_type == "INT96"]
     if old_times:
-        file = _with_old_times(source, file, old_times)
+        file = _with_old_times(source, file, old_times, repeated)
     _write(file.schema_arrow, lambda: file.iter_batches(_ROWS), file.metadata.num_rows, "parquet", bench)
 
 
-def _with_old_times(source: Source, file: Any, paths: list[str]) -> Any:
+def _may_be_repeated(meta: Any) -> list[str]:
+    """The columns of texts that a file with META may have once and show in so many rows that a block of them is larger
+    than may be: they are read with the texts apart, which shows how large."""
+    found: dict[str, None] = {}
+    for index in range(meta.num_row_groups):
+        group = meta.row_group(index)
+        rows = min(group.num_rows, _ROWS)
+        for column in map(group.column, range(group.num_columns)):
+            is_text = column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page
+            if is_text and "." not in column.path_in_schema and rows * column.total_uncompressed_size > _LARGEST_BATCH:
+                found[column.path_in_schema] = None
+    return list(found)
+
+
+def _with_old_times(source: Source, file: Any, paths: list[str], repeated: list[str]) -> Any:
     """FILE, or in microseconds where times of its columns at PATHS, which have no unit of their own, don't fit into
     64 bits of nanoseconds: the library would let them wrap around."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    wide = parquet.ParquetFile(native_file(source), coerce_int96_timestamp_unit="us")
+    wide = parquet.ParquetFile(native_file(source), coerce_int96_timestamp_unit="us", read_dictionary=repeated)
     both = zip(*(each.iter_batches(_ROWS, columns=paths) for each in (file, wide)), strict=True)
     try:
         for fine, coarse in both:

@@ -153,3 +153,23 @@ def test_a_start_has_it_made_in_the_background(tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "-c", wait], **run, capture_output=True, text=True)  # type: ignore[call-overload]
     place = Path(found.stdout.strip())
     assert place.is_relative_to(tmp_path) and machine_code.is_whole(place)
+
+
+def test_where_a_unit_forbids_to_be_nice_it_is_made_all_the_same(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(_: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "nice", forbidden)
+    assert machine_code._main([]) == 0
+    assert machine_code.found(None) is not None
+
+
+def test_what_keeps_it_from_being_made_is_said(
+    package: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+    monkeypatch.setattr(compiled.Kernels, "check", lambda self: (_ for _ in ()).throw(RuntimeError("wrong")))
+    assert machine_code._main([]) == 1
+    assert "more slowly: RuntimeError('wrong')" in capfd.readouterr().err

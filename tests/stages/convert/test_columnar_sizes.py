@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import ipc
+from pyarrow import ipc, parquet
 
 from pipeline.model import Code
 from stages.convert import columnar
@@ -112,3 +112,30 @@ def test_metadata_that_mean_nothing_are_left_to_the_library(bench: Bench) -> Non
         done = bench.convert({"a.arrow": bytes(damaged)})
         reason = done.member.reason
         assert reason is None or reason.code in (Code.CORRUPT, Code.UNSUPPORTED, Code.TOO_LARGE, Code.EMPTY), reason
+
+
+def test_a_text_that_a_parquet_file_has_once_for_many_rows_is_refused_before_it_is_written_out(bench: Bench) -> None:
+    """283 bytes, and 5 GB once they're unpacked."""
+    data = io.BytesIO()
+    parquet.write_table(
+        pa.table({"a": pa.DictionaryArray.from_arrays([0] * 5000, ["x" * 1_000_000])}), data, store_schema=False
+    )
+    assert len(data.getvalue()) < 2_000
+    done = bench.convert({"a.parquet": data.getvalue()})
+    assert done.member.reason is not None and done.member.reason.code == Code.TOO_LARGE
+
+
+def test_texts_of_a_parquet_file_that_may_be_repeated_are_read_as_they_are(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["x" * 50, None, "Größe", ""] * 500 + [f"other {number}" for number in range(500)]
+    table = pa.table(
+        {"a": texts, "b": [text and text.encode() for text in texts], "n": range(2500), "l": [[text] for text in texts]}
+    )
+    data = io.BytesIO()
+    parquet.write_table(table, data, row_group_size=700)
+    plain = bench.convert({"a.parquet": data.getvalue()})
+    monkeypatch.setattr(columnar, "_may_be_repeated", lambda meta: ["a", "b"])
+    apart = bench.convert({"a.parquet": data.getvalue()})
+    assert apart.rows == plain.rows == list(zip(*table.to_pydict().values(), strict=True))
+    assert apart.types == plain.types

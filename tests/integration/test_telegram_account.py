@@ -53,7 +53,7 @@ def test_an_ended_login_stops_the_adapter_and_nothing_else(tmp_path: Path, code:
         submitted = stampmill(home, "submit", "--wait", str(drop))
         assert submitted.returncode == 0, submitted.stderr
         home.wait(lambda: "stampmill login" in status(home)["telegram_trouble"] or "anned" in status(home)["telegram"])
-        assert status(home)["telegram"].startswith("stopped")
+        home.wait(lambda: status(home)["telegram"].startswith("stopped"))
         assert not home.adapter_pid()
         assert len(home.server.calls()) == calls  # no retry loop
 

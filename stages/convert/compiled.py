@@ -113,7 +113,7 @@ class Loader:
         if folder is None:
             return
         try:
-            import pyarrow  # noqa: F401 - who uses kernels needs it too, and it takes 50 ms
+            import pyarrow as pa  # noqa: F401 - who uses kernels needs it too, and it takes 50 ms
 
             self._kernels = Kernels(folder)
         except Exception:  # noqa: BLE001 - whatever it is, there's another way

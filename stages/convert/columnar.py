@@ -15,6 +15,7 @@ from stages.convert import arrow_sizes, reasons
 from stages.convert.arrow_types import portable, sql_type, unfolded
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.header import unique_names
+from stages.convert.parquet_file import GROUP_BYTES
 from stages.convert.source import RawFile, Source, native_file
 
 _MAGIC = {
@@ -47,10 +48,10 @@ _PADDING = 64  # bytes that may follow a stream
 _LARGEST_BATCH = 768 * 1024 * 1024  # bytes of a batch of Arrow's, unpacked, as all of it has to be at once
 _MUCH_UNPACKED = 128 * 1024 * 1024  # bytes of one that may have any ratio,
 _RATIO = 1000  # and how many times its bytes in the file a larger one may have
-_GROUP = 256 * 1024  # rows that are in memory together before they are written,
-_REPEATS = 10  # and how many times the bytes of their batch they may have
+_MOST_REPEATED = 16 * 1024**3  # bytes of texts that a file has once and shows in many rows, all rows together
 _MOST_ROWS = 2**31  # of a batch; one of nothing but nulls takes no bytes
 
+Sizes = npt.NDArray[np.int64]
 Batches = Callable[[], Iterator[Any]]
 
 
@@ -131,14 +132,14 @@ def _read_parquet(source: Source, bench: Bench) -> None:
 
 def _may_be_repeated(meta: Any) -> list[str]:
     """The columns of texts that a file with META may have once and show in so many rows that a block of them is larger
-    than may be: they are read with the texts apart, which shows how large."""
+    than is held at once: they are read with the texts apart, which shows how large."""
     found: dict[str, None] = {}
     for index in range(meta.num_row_groups):
         group = meta.row_group(index)
         rows = min(group.num_rows, _ROWS)
         for column in map(group.column, range(group.num_columns)):
             is_text = column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page
-            if is_text and "." not in column.path_in_schema and rows * column.total_uncompressed_size > _LARGEST_BATCH:
+            if is_text and "." not in column.path_in_schema and rows * column.total_uncompressed_size > GROUP_BYTES:
                 found[column.path_in_schema] = None
     return list(found)
 
@@ -240,13 +241,16 @@ def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench)
     target = portable(schema, is_text_only=bench.is_text_only)
     names = unique_names(schema.names)
     sheet = bench.sheet()
-    done = 0
+    done = repeated = 0
     for batch in batches():
         batch.validate(full=True)  # the engine trusts offsets and texts, and a damaged file would end this process
-        _check_repeats(batch)
-        for start in range(0, batch.num_rows, _ROWS):
-            piece = pa.Table.from_batches([batch.slice(start, _ROWS)])
-            columns = zip(piece.columns, target, strict=True)
+        sizes = _repeats(batch)
+        repeated += int(sizes.sum())
+        if repeated > _MOST_REPEATED:
+            what = f"{done + batch.num_rows:,} rows of it have {repeated:,} bytes of text once it's unpacked"
+            raise Refused(reasons.too_large(what, "Write shorter texts, or fewer rows, and send it again."))
+        for piece in _pieces(batch, sizes):
+            columns = zip(pa.Table.from_batches([piece]).columns, target, strict=True)
             table = pa.Table.from_arrays([unfolded(column, field.type) for column, field in columns], list(names))
             sheet.write(pl.DataFrame(pl.from_arrow(table)))
         done += batch.num_rows
@@ -264,42 +268,49 @@ def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench)
     sheet.finish(counted, made)
 
 
-def _check_repeats(batch: Any) -> None:
-    """Raises Refused where texts that BATCH has once stand in so many rows that these are far larger than it."""
-    for start in range(0, batch.num_rows, _GROUP):
-        piece = batch.slice(start, _GROUP)
-        size = sum(map(_size_of_repeats, piece.columns))
-        if size > max(_LARGEST_BATCH, _REPEATS * batch.get_total_buffer_size()):
-            what = f"{piece.num_rows:,} rows of it have {size:,} bytes of text once it's unpacked"
-            raise Refused(reasons.too_large(what, "Write shorter texts, or fewer rows, and send it again."))
+def _pieces(batch: Any, sizes: Sizes) -> Iterator[Any]:
+    """BATCH in pieces of so few rows that their texts, SIZES of which it has but once, are held at once."""
+    ends, start = np.cumsum(sizes), 0
+    while start < batch.num_rows:
+        before = int(ends[start - 1]) if start else 0
+        stop = min(start + _ROWS, int(np.searchsorted(ends, before + GROUP_BYTES, "right")))
+        stop = max(start + 1, stop)
+        yield batch.slice(start, stop - start)
+        start = stop
 
 
-def _size_of_repeats(column: Any) -> int:
-    """The bytes of COLUMN's texts, if that stores one but once for many rows, and if they may be many."""
+def _repeats(batch: Any) -> Sizes:
+    """How many bytes of text each row of BATCH has in columns that store a text but once for many rows."""
+    sizes = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        sizes += _sizes_of_repeats(column)
+    return sizes
+
+
+def _sizes_of_repeats(column: Any) -> Sizes | int:
     import pyarrow as pa
 
     types = pa.types
-    is_view = types.is_string_view(column.type) or types.is_binary_view(column.type)
-    is_named = types.is_dictionary(column.type) and any(is_it(column.type.value_type) for is_it in _texts(types))
-    if not (is_view or is_named) or not len(column):
-        return 0
-    lengths = _lengths_of_views(column) if is_view else _lengths(column.dictionary)
-    if not lengths.size or int(lengths.max()) * len(column) <= _LARGEST_BATCH:
-        return 0
-    return int((lengths if is_view else lengths[column.indices.drop_null().to_numpy()]).sum())
+    if types.is_string_view(column.type) or types.is_binary_view(column.type):
+        return _lengths_of_views(column)
+    if types.is_dictionary(column.type) and any(is_it(column.type.value_type) for is_it in _texts(types)):
+        lengths = np.append(_lengths(column.dictionary), 0)  # and what null stands for
+        found: Sizes = lengths[column.indices.cast(pa.int64()).fill_null(len(lengths) - 1).to_numpy()]
+        return found
+    return 0
 
 
 def _texts(types: Any) -> tuple[Callable[[Any], bool], ...]:
     return types.is_string, types.is_large_string, types.is_binary, types.is_large_binary
 
 
-def _lengths(texts: Any) -> npt.NDArray[np.int64]:
+def _lengths(texts: Any) -> Sizes:
     import pyarrow.compute as pc
 
     return np.asarray(pc.binary_length(texts).fill_null(0), np.int64)
 
 
-def _lengths_of_views(column: Any) -> npt.NDArray[np.int64]:
+def _lengths_of_views(column: Any) -> Sizes:
     """The lengths that COLUMN's views of 16 bytes begin with; of those that are null they mean nothing."""
     numbers = np.frombuffer(column.buffers()[1], np.int32)[4 * column.offset :: 4][: len(column)]
     return np.where(np.asarray(column.is_valid()), numbers, 0).astype(np.int64)

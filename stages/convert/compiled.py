@@ -62,7 +62,7 @@ class Kernels:
         for name, signature in machine_code.SIGNATURES.items():
             setattr(self, name, Kernel(self._engine.get_function_address(machine_code.PREFIX + name), signature))
 
-    def __getattr__(self, name: str) -> Kernel:
+    def __getattr__(self, name: str) -> Kernel:  # for those who check types: each is an attribute by its name
         raise AttributeError(name)
 
     def check(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import threading
 from collections.abc import Iterator
 
 import msgspec
@@ -306,8 +307,8 @@ def _is_much_utf8(raw: bytes) -> bool:
     return True
 
 
-class _Met:
-    """How many stray bytes were met."""
+class _Met(threading.local):
+    """How many stray bytes a thread has met."""
 
     count = 0
 

@@ -64,8 +64,10 @@ def read(kernels: Kernels, fields: Fields, kinds: Sequence[Kind]) -> list[pl.Ser
     columns = Columns(kernels, fields)
     found = [columns.typed(index, kind) for index, kind in enumerate(kinds)]
     left = [index for index, column in enumerate(found) if column is None]
+    if any(kinds[index].name not in _BY_CASTS for index in left):
+        return None
     texts = [columns.numbers(index) if kinds[index].name in _NUMBERS else columns.texts(index) for index in left]
-    if any(kinds[index].name not in _BY_CASTS for index in left) or any(text is None for text in texts):
+    if any(text is None for text in texts):
         return None
     frame = pl.DataFrame([text.alias(str(index)) for index, text in zip(left, texts, strict=True) if text is not None])
     for index, column in zip(left, fit_all(frame, [kinds[index] for index in left]), strict=True):

@@ -96,32 +96,31 @@ def is_at(data, at, literals, start, end):
     return load(data, at + size - 8) == load(literals, end - 8)
 
 
-@inner
-def text_end(data, at):
-    """Where the first quote, backslash or control character is from AT on."""
+@hot
+def first_of(data, at, one, other, least):
+    """Where the first byte is from AT on that is ONE, or OTHER, or less than LEAST; each is given eight times in a word."""
     while at + 8 <= data.size:
         word = load(data, at)
-        found = zeros(word ^ _QUOTES) | zeros(word ^ _BACKSLASHES) | ((word - _SPACES) & ~word & _TOPS)
+        found = zeros(word ^ one) | zeros(word ^ other) | ((word - least) & ~word & _TOPS)
         if found:
             return at + first(found)
         at += 8
-    while at < data.size and data[at] != 0x22 and data[at] != 0x5C and data[at] >= 0x20:
+    low = np.uint64(0xFF)
+    while at < data.size and data[at] != one & low and data[at] != other & low and data[at] >= least & low:
         at += 1
     return at
+
+
+@inner
+def text_end(data, at):
+    """Where the first quote, backslash or control character is from AT on."""
+    return first_of(data, at, _QUOTES, _BACKSLASHES, _SPACES)
 
 
 @inner
 def token_end(data, at):
     """Where the first comma, closing brace, blank or control character is from AT on."""
-    while at + 8 <= data.size:
-        word = load(data, at)
-        found = zeros(word ^ _COMMAS) | zeros(word ^ _BRACES) | ((word - _AFTER_SPACE) & ~word & _TOPS)
-        if found:
-            return at + first(found)
-        at += 8
-    while at < data.size and data[at] != 0x2C and data[at] != 0x7D and data[at] > 0x20:
-        at += 1
-    return at
+    return first_of(data, at, _COMMAS, _BRACES, _AFTER_SPACE)
 
 
 @inner

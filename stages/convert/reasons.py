@@ -82,6 +82,19 @@ def too_large(what: str, next_step: str) -> Reason:
     return Reason(code=Code.TOO_LARGE, text=f"The file can't be taken: {what}.", next_step=next_step)
 
 
+def workbook_too_large(size: int, what: str) -> Reason:
+    """WHAT, a workbook of SIZE bytes, is held at once."""
+    return too_large(f"a {what} of {size >> 20:,} MB doesn't fit into memory", _SMALLER_WORKBOOKS)
+
+
+def cells_far_apart() -> Reason:
+    """Room is made for all cells between the first and the last."""
+    return too_large("the cells of a sheet lie so far apart that they don't fit into memory", _SMALLER_WORKBOOKS)
+
+
+_SMALLER_WORKBOOKS = "Save its sheets as CSV, or split it into smaller workbooks."
+
+
 def too_deep(what: str) -> Reason:
     """Nested deeper than anything that reads it goes: WHAT is."""
     return Reason(

@@ -1,13 +1,19 @@
-"""How many cells lie in the rectangle that holds all filled cells of a sheet of an XLSX file: the engine makes room for them."""
+"""How many cells lie in the rectangle that holds all filled cells of a sheet: engines make room for all of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
+MOST_CELLS = 24_000_000  # of a sheet, empty ones between others included
+
+
+class TooFarApart(Exception):
+    """The cells of a sheet lie in too large a rectangle."""
+
 
 def area(pieces: Iterable[bytes], prefix: bytes) -> int:
-    """The area of the sheet whose XML is PIECES, which end where rows do, with elements whose names begin with PREFIX.
+    """The area of the sheet of an XLSX file whose XML is PIECES, which end where rows do, with elements whose names begin with PREFIX.
     Where cells don't say where they stand it's reckoned larger than it may be, never smaller."""
     measure = _Measure(prefix)
     for piece in pieces:

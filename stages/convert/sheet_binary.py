@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from stages.convert.sheet_area import TooFarApart
 from stages.convert.sheet_days import Shown, is_none, shown_by
 
 _SHEETS, _STYLES, _BOOK = "xl/worksheets/", "xl/styles.bin", "xl/workbook.bin"
@@ -21,10 +22,6 @@ _FILLED = frozenset((*range(2, 12), _RICH_TEXT))  # records of cells that aren't
 _CELL = 8  # bytes of a cell's column and style, before its value
 _SIZE_BYTES = 4
 _unsigned, _signed = struct.Struct("<I").unpack_from, struct.Struct("<i").unpack_from
-
-
-class TooFarApart(Exception):
-    """The cells of a sheet lie in too large a rectangle."""
 
 
 class Respelling:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -66,16 +65,14 @@ def _half(package: Package, member: str, name: str, pieces: list[bytes], header:
 
 def _workbook(package: Package, member: str, pieces: list[bytes]) -> bytes:
     """A workbook of one sheet, MEMBER, made of PIECES."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as target:
-        for name in package.names():
-            if name == member:
-                with target.open(name, "w") as file:
-                    for piece in pieces:
-                        file.write(piece)
-            elif name.endswith((".xml", ".rels")) and not name.startswith("xl/worksheets/"):
-                target.writestr(name, package.read(name))
-    return made.getvalue()
+
+    def content(name: str) -> Iterable[bytes] | None:
+        if name == member:
+            return pieces
+        is_needed = name.endswith((".xml", ".rels")) and not name.startswith("xl/worksheets/")
+        return package.unpacked(name) if is_needed else None
+
+    return package.copied(content)
 
 
 def _joined(first: pl.DataFrame, last: pl.DataFrame) -> pl.DataFrame | None:

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from stages.convert.sheet_binary import TooFarApart
+from stages.convert.sheet_area import TooFarApart
 
 _GLOBALS = re.compile(rb"\x09\x08[\x08\x10]\0\0[\x05\x06]\x05\0", re.DOTALL)  # the first record of a workbook
 _FILE_PASS, _WRITE_PROTECT = b"\x2f\0", b"\x86\0"  # records that may be the second one

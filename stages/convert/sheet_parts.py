@@ -16,9 +16,8 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from stages.convert.sheet_xml import Package, attribute
+from stages.convert.sheet_xml import LINK, OPEN_DOCUMENT, Package, attribute
 
-_LINK = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*>")
 _PART = re.compile(rb"<(?:\w+:)?Override\b[^>]*>")
 _MAIN = re.compile(r"(?:spreadsheetml|ms-excel)\.[\w.]*main(?:\+xml)?$")
 _DECLARED = re.compile(rb"\s*<\?xml[^>]*?\bencoding\s*=\s*[\"']([\w.:-]+)[\"']")
@@ -38,7 +37,6 @@ _OTHERS = ("sharedStrings", "styles")
 _LEVEL = 1  # of compression, which is only to spare memory
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
-_OPEN_DOCUMENT = ("content.xml", "META-INF/manifest.xml")
 _TYPES = (
     f'<Types xmlns="{_PACKAGE}/content-types"><Default Extension="xml" ContentType="application/xml"/>'
     '<Default Extension="bin" ContentType="application/vnd.ms-excel.sheet.binary.macroEnabled.main"/>'
@@ -77,8 +75,8 @@ def _plain(name: str) -> str:
 def remade(package: Package) -> bytes | None:
     """PACKAGE as engines expect it; None where it is so. Raises one of BROKEN, LookupError where no part is a workbook."""
     names = _Names(package.names())
-    if names.find(_OPEN_DOCUMENT[0]):
-        return _recoded(package) if any(_codec(package, name) for name in _OPEN_DOCUMENT) else None
+    if names.find(OPEN_DOCUMENT[-1]):
+        return _recoded(package) if any(_codec(package, name) for name in OPEN_DOCUMENT[1:]) else None
     book = _book(package, names)
     links = [link for link in _links(package, names, book) if link.kind in _SHEETS or link.kind in _OTHERS]
     links = [link for link in links if link.target]
@@ -100,7 +98,7 @@ def _links(package: Package, names: _Names, part: str) -> Iterator[Link]:
     """The links of PART, or of the archive for no name."""
     text = _whole(package, names.find(_list_of(part)))
     folder = posixpath.dirname(part.replace("\\", "/"))
-    for tag in _LINK.findall(text):
+    for tag in LINK.findall(text):
         if attribute(tag, b"TargetMode") != "External":
             target = posixpath.normpath(posixpath.join("/", folder, attribute(tag, b"Target").replace("\\", "/")))
             kind = attribute(tag, b"Type").rpartition("/")[2]
@@ -167,12 +165,13 @@ def _list(links: Iterable[Link], folder: str) -> str:
 
 def _recoded(package: Package) -> bytes:
     """An ODS file with what it has of XML in UTF-8."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as target:
-        for name in ("mimetype", *_OPEN_DOCUMENT):
-            with target.open(name, "w") as file:
-                file.writelines(_in_utf8(package, name) if name in _OPEN_DOCUMENT else package.unpacked(name))
-    return made.getvalue()
+
+    def content(name: str) -> Iterable[bytes] | None:
+        if name not in OPEN_DOCUMENT:
+            return None
+        return _in_utf8(package, name) if name.endswith(".xml") else package.unpacked(name)
+
+    return package.copied(content, _LEVEL)
 
 
 def _codec(package: Package, name: str) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import html
-import io
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 
 from stages.convert.sheet_days import Shown, is_none, shown_by
@@ -100,12 +98,10 @@ class _Change:
 
 def _copied(package: Package, changes: Mapping[str, Callable[[bytes], bytes]]) -> bytes:
     """PACKAGE without its pictures, each piece of the parts named in CHANGES changed."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as target:
-        for name in package.names():
-            if "/media/" in name:
-                continue
-            with target.open(name, "w") as file:
-                for piece in package.pieces(name):
-                    file.write(changes[name](piece) if name in changes else piece)
-    return made.getvalue()
+
+    def content(name: str) -> Iterable[bytes] | None:
+        if name in changes:
+            return map(changes[name], package.pieces(name))
+        return None if "/media/" in name else package.unpacked(name)
+
+    return package.copied(content, _LEVEL)

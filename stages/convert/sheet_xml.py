@@ -21,7 +21,7 @@ from stages.convert import sheet_area, sheet_unvalued
 from stages.convert.sheet_area import column_number
 
 _SHEET = re.compile(rb"<(?:\w+:)?sheet\b([^>]*)>")
-_LINK = re.compile(rb"<Relationship\b[^>]*>")
+LINK = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*>")
 _VALUE = re.compile(rb"<(?:\w+:)?(?:v|t)(?: [^>]*)?>[^<]")
 _ROOT = re.compile(rb"<(\w+:|)worksheet\b")
 _PIECE = 1024 * 1024
@@ -40,6 +40,7 @@ _UNPACKING: Any = isal_zlib.error  # its stub has it as a value
 BROKEN: tuple[type[Exception], ...] = (
     LookupError, EOFError, OSError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error, _UNPACKING
 )  # fmt: skip
+OPEN_DOCUMENT = ("mimetype", "META-INF/manifest.xml", "content.xml")  # what the engine needs of an ODS file
 _BETWEEN = re.compile(rb"(</?(?:table|office):[^>]*>|</text:p>)\s+(?=</?(?:table|office):|<text:p[ />])")
 
 
@@ -63,7 +64,7 @@ class Package:
     def sheets(self) -> dict[str, str]:
         """The archive's member of each sheet, by the sheet's name."""
         links = {}
-        for link in _LINK.findall(self._archive.read("xl/_rels/workbook.xml.rels")):
+        for link in LINK.findall(self._archive.read("xl/_rels/workbook.xml.rels")):
             links[attribute(link, b"Id")] = posixpath.normpath(posixpath.join("/xl", attribute(link, b"Target")))[1:]
         found = {}
         for tag in _SHEET.findall(self._archive.read("xl/workbook.xml")):
@@ -73,8 +74,8 @@ class Package:
         return found
 
     def flaw(self, member: str) -> str:
-        """What is wrong with MEMBER as XML; nothing where it's well-formed. Raises one of BROKEN. (In an ODS file that isn't, the engine may look
-        for an end forever.)"""
+        """What is wrong with MEMBER as XML; nothing where it's well-formed. Raises one of BROKEN. (In an ODS file that isn't,
+        the engine may look for an end forever.)"""
         parser = expat.ParserCreate()
         self._archive.getinfo(member)  # raises where there's none
         try:
@@ -95,22 +96,23 @@ class Package:
 
     def tightened(self) -> bytes:
         """An ODS file without the blanks between its elements, which mean nothing, but which the engine doesn't take."""
-        made = io.BytesIO()
-        with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as target:
-            for name in ("mimetype", "META-INF/manifest.xml", "content.xml"):
-                target.writestr(name, _BETWEEN.sub(rb"\1", self._archive.read(name)))
-        return made.getvalue()
+        return self.copied(lambda name: [_BETWEEN.sub(rb"\1", self.read(name))] if name in OPEN_DOCUMENT else None)
 
     def is_binary(self) -> bool:
         """Whether it is an XLSB file."""
         return "xl/workbook.bin" in self._archive.namelist()
 
-    def copied(self, change: Callable[[str, bytes], bytes]) -> bytes:
-        """The archive with what CHANGE makes of each member, which it's given with its name. Raises one of BROKEN."""
+    def copied(self, content: Callable[[str], Iterable[bytes] | None], level: int = 0) -> bytes:
+        """An archive of what CONTENT gives for each member's name, in pieces, packed at LEVEL; of the members for which it
+        gives None there's nothing. Raises one of BROKEN."""
         made = io.BytesIO()
-        with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as target:
-            for name in self._archive.namelist():
-                target.writestr(name, change(name, self._archive.read(name)))
+        kind = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
+        with zipfile.ZipFile(made, "w", kind, compresslevel=level or None) as target:
+            for name in dict.fromkeys(self._archive.namelist()):
+                pieces = content(name)
+                if pieces is not None:
+                    with target.open(name, "w") as file:
+                        file.writelines(pieces)
         return made.getvalue()
 
     def claimed_size(self) -> int:

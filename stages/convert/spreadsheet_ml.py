@@ -14,9 +14,10 @@ from xml.parsers import expat
 from stages.convert import reasons, sheet_unvalued
 from stages.convert.account import check
 from stages.convert.family import Bench, Head, Refused
+from stages.convert.sheet_area import TooFarApart
 from stages.convert.sheet_grid import Grid, read_grid
 from stages.convert.source import Source
-from stages.convert.spreadsheet_sheet import SPACE, TooFarApart, sheets
+from stages.convert.spreadsheet_sheet import SPACE, sheets
 
 LARGEST = 256 * 1024 * 1024  # bytes of XML whose cells are held at once
 _BEFORE = rb"(?>\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>)*+"  # the root
@@ -28,7 +29,6 @@ _SHEET, _ROW = _VALUE[:2], _VALUE[:4]
 _PLACES = {child: {parent} for parent, child in itertools.pairwise(_VALUE)}  # elements that hold what's to be read
 _PLACES[_VALUE[-1]].add(f"{SPACE}}}Comment")
 _TYPE = f"{SPACE}}}Type"
-_STEP = "Save its sheets as CSV, or split it into smaller workbooks."
 _ERRORS = "error values, whose cells are NULL"
 
 
@@ -47,15 +47,13 @@ class SpreadsheetMl:
     def read(self, source: Source, head: Head, bench: Bench) -> None:
         """Makes a table of each region of each sheet. Raises Refused."""
         if source.length > LARGEST:
-            what = f"a spreadsheet of {source.length >> 20:,} MB doesn't fit into memory"
-            raise Refused(reasons.too_large(what, _STEP))
+            raise Refused(reasons.workbook_too_large(source.length, "spreadsheet"))
         try:
             self._read(source, bench)
         except (expat.ExpatError, LookupError, ValueError) as error:
             raise Refused(reasons.corrupt(f"it isn't a well-formed spreadsheet ({error})")) from error
         except TooFarApart as error:
-            what = "the cells of a sheet lie so far apart that they don't fit into memory"
-            raise Refused(reasons.too_large(what, _STEP)) from error
+            raise Refused(reasons.cells_far_apart()) from error
 
     def _read(self, source: Source, bench: Bench) -> None:
         counted = _counted(source)

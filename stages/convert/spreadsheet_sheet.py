@@ -9,11 +9,11 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from stages.convert.sheet_area import MOST_CELLS, TooFarApart
 from stages.convert.sheet_days import Shown
 from stages.convert.source import RawFile, Source
 from stages.convert.spreadsheet_value import Value, shown_by_format, value_of
 
-MOST_CELLS = 24_000_000  # of a sheet, empty ones before others and empty rows included
 SPACE = "urn:schemas-microsoft-com:office:spreadsheet"
 _FROM_1904 = "{urn:schemas-microsoft-com:office:excel}Date1904"
 _PIECE = 1024 * 1024
@@ -27,10 +27,6 @@ _EMPTY: list[Value] = []
 
 
 Marks = dict[str, str]  # the attributes of an element
-
-
-class TooFarApart(Exception):
-    """The cells of a sheet lie in too large a rectangle."""
 
 
 class Sheet:

@@ -10,14 +10,14 @@ from typing import Any
 
 from stages.convert import reasons, sheet_days, sheet_old, sheet_old_days, sheet_parts, sheet_styles, sheet_unvalued
 from stages.convert.family import Bench, Head, Refused
-from stages.convert.sheet_binary import Respelling, TooFarApart
+from stages.convert.sheet_area import MOST_CELLS, TooFarApart
+from stages.convert.sheet_binary import Respelling
 from stages.convert.sheet_fast import read_plain
 from stages.convert.sheet_grid import Grid, read_grid
 from stages.convert.sheet_xml import BROKEN, Package
 from stages.convert.source import Source
 
 LARGEST = 640 * 1024 * 1024  # bytes of XML that an engine holds as cells within its memory
-MOST_CELLS = 24_000_000  # of a sheet, empty ones between others included
 _LARGEST_BINARY = 160 * 1024 * 1024  # the same of an XLS or XLSB file, which is denser
 _SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".xltx", ".xltm")
 _SPREADSHEET = b"application/vnd.oasis.opendocument.spreadsheet"
@@ -27,8 +27,6 @@ _BINARY_PARTS = ("xl/styles.bin", "xl/workbook.bin")  # of an XLSB file
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _STREAMS = ["\0".join((name, "", "")).encode("utf-16-le") for name in ("Workbook", "Book", "WORKBOOK", "BOOK")]
-_STEP = "Save its sheets as CSV, or split it into smaller workbooks."
-_FAR_APART = reasons.too_large("the cells of a sheet lie so far apart that they don't fit into memory", _STEP)
 
 
 class Workbook:
@@ -141,7 +139,7 @@ def _grid(book: Any, name: str, package: Package | None, member: str) -> Grid:
 
 def _check_size(size: int) -> None:
     if size > LARGEST:
-        raise Refused(reasons.too_large(f"a workbook of {size >> 20:,} MB doesn't fit into memory", _STEP))
+        raise Refused(reasons.workbook_too_large(size, "workbook"))
 
 
 def _check_content(package: Package | None) -> None:
@@ -167,7 +165,7 @@ def _check_areas(package: Package | None, members: dict[str, str]) -> None:
         sheets = filter(None, members.values())
         areas = (package.area(member, MOST_CELLS) for member in sheets) if members else [package.repeated_area(_CELLS)]
         if any(area > MOST_CELLS for area in areas):
-            raise Refused(_FAR_APART)
+            raise Refused(reasons.cells_far_apart())
 
 
 def _package(data: bytes, head: Head) -> Package | None:
@@ -211,7 +209,7 @@ def _check_old(data: bytes) -> None:
     except sheet_old.Endless as error:
         raise Refused(reasons.corrupt("its parts lead back into each other without an end")) from error
     except TooFarApart as error:
-        raise Refused(_FAR_APART) from error
+        raise Refused(reasons.cells_far_apart()) from error
 
 
 def _respelled(
@@ -225,13 +223,13 @@ def _respelled(
         elif package.is_binary():
             styles, book = (package.read(name) if package.size(name) else b"" for name in _BINARY_PARTS)
             respelling = Respelling(styles, book, MOST_CELLS)
-            data = package.copied(respelling)
+            data = package.copied(lambda name: [respelling(name, package.read(name))])
             odd = respelling.odd
         elif members:
             made, odd = sheet_styles.respelled(package, members.values())
             data = data if made is None else made
     except TooFarApart as error:
-        raise Refused(_FAR_APART) from error
+        raise Refused(reasons.cells_far_apart()) from error
     except BROKEN as error:
         raise Refused(reasons.corrupt(f"the workbook can't be opened ({error})")) from error
     if odd:

@@ -6,12 +6,14 @@ import io
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
 from pipeline.model import Code
 from stages.convert import columnar
+from stages.convert.sheet import Sheet
 from tests.stages.convert.conftest import Bench
 
 
@@ -55,14 +57,20 @@ def test_a_text_that_is_stored_once_for_many_rows(bench: Bench, kind: str, monke
         buffers = [None, pa.py_buffer(view), pa.py_buffer(text.encode())]
         return written(pa.table({"a": pa.Array.from_buffers(pa.binary_view(), rows, buffers)}), "file")
 
-    monkeypatch.setattr(columnar, "_LARGEST_BATCH", 1_000_000)
+    written_frames: list[pl.DataFrame] = []
+    write = Sheet.write
+    monkeypatch.setattr(Sheet, "write", lambda sheet, frame: (written_frames.append(frame), write(sheet, frame))[1])
+    monkeypatch.setattr(columnar, "GROUP_BYTES", 100_000)
+    done = bench.convert({"a.arrow": repeated("x" * 10_000, 2000)})
+    texts = done.frame(done.part)["a"].drop_nulls()
+    assert len(texts) == 2000 and set(texts.to_list()) <= {"x" * 10_000, b"x" * 10_000}
+    assert max(frame["a"].drop_nulls().len() for frame in written_frames) == 10
+    monkeypatch.setattr(columnar, "_MOST_REPEATED", 1_000_000)
     reason = bench.convert({"a.arrow": repeated("x" * 10_000, 2000)}).member.reason
     assert reason is not None
     assert reason.code == Code.TOO_LARGE
     assert bench.convert({"a.arrow": repeated("x" * 10_000, 50)}).member.outcome == "converted"
     assert bench.convert({"a.arrow": repeated("x" * 20, 4000)}).member.outcome == "converted"
-    monkeypatch.setattr(columnar, "_GROUP", 50)
-    assert bench.convert({"a.arrow": repeated("x" * 10_000, 2000)}).member.outcome == "converted"
 
 
 def test_rows_of_nothing_are_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +122,11 @@ def test_metadata_that_mean_nothing_are_left_to_the_library(bench: Bench) -> Non
         assert reason is None or reason.code in (Code.CORRUPT, Code.UNSUPPORTED, Code.TOO_LARGE, Code.EMPTY), reason
 
 
-def test_a_text_that_a_parquet_file_has_once_for_many_rows_is_refused_before_it_is_written_out(bench: Bench) -> None:
+def test_a_text_that_a_parquet_file_has_once_for_many_rows_is_refused_before_it_is_written_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """283 bytes, and 5 GB once they're unpacked."""
+    monkeypatch.setattr(columnar, "_MOST_REPEATED", 2**30)
     data = io.BytesIO()
     parquet.write_table(
         pa.table({"a": pa.DictionaryArray.from_arrays([0] * 5000, ["x" * 1_000_000])}),

@@ -90,15 +90,11 @@ def same(one: Typed, other: Typed) -> None:
     assert one.kinds == other.kinds
     for left, right in zip(one.columns, other.columns, strict=True):
         assert left.dtype == right.dtype
-        assert (
-            left.equals(right, null_equal=True)
-            or left.to_list() == right.to_list()
-            or _as_texts(left) == _as_texts(right)
-        )
+        assert _as_texts(left) == _as_texts(right)
 
 
 def _as_texts(column: pl.Series) -> list[str]:
-    return [repr(value) for value in column.to_list()]  # NaN is no NaN's equal
+    return [repr(value) for value in column.to_list()]  # NaN is no NaN's equal, and 0.0 is -0.0's
 
 
 @pytest.mark.usefixtures("kernels")
@@ -154,15 +150,11 @@ def test_what_is_no_record_is_not_taken(bad: bytes, why: str, at: int) -> None:
     found = by_kernels(good, layout(2), [Kind("integer"), TEXT])
     assert found is not None and found.columns[1].unique().to_list() == ['x "y"']
     lines[at] = bad
-    for data in (b"\n".join(lines) + b"\n", b"\n".join(lines)):
+    is_blank_at_the_end = not bad and at == ROWS - 1
+    for end in (b"\n", b"") if not is_blank_at_the_end else (b"\n",):
+        data = b"\n".join(lines) + end
         for records in (ROWS - 1, ROWS, ROWS + 1):
-            block = Block(data, records, records)
-            assert by_kernels(block, layout(2), [Kind("integer"), TEXT]) is None or _is_end(data, bad), why
-
-
-def _is_end(data: bytes, bad: bytes) -> bool:
-    """Whether DATA ends where BAD, a blank line, would be."""
-    return not bad and not data.endswith(b"\n\n") and data.endswith(b"\n")
+            assert by_kernels(Block(data, records, records), layout(2), [Kind("integer"), TEXT]) is None, why
 
 
 def test_more_or_fewer_rows_than_counted(kernels: Kernels) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 
 from stages.convert import counter
 from stages.convert.account import RejectedRecord
-from stages.convert.encoding import Chunk, Lines
+from stages.convert.chunks import Chunk, Lines
 from stages.convert.other_hands import by_another_hand
 from stages.convert.records import Dialect, Record, read_record, write_record
 

@@ -10,6 +10,7 @@ import msgspec
 from stages.convert import compiled, dialect, dialect_told, encoding, header, reasons
 from stages.convert.ahead import ahead
 from stages.convert.blocks import Block, Splitter, Wider
+from stages.convert.chunks import chunks
 from stages.convert.encoding import Encoding
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.kinds import NULL
@@ -99,7 +100,7 @@ def make_plan(source: Source, head: Head) -> Plan | None:
     found = encoding.detect(head.data, is_whole=head.is_whole)
     if found is None:
         raise Refused(reasons.corrupt("its name says a table of text, but its bytes aren't text"))
-    first = next(encoding.chunks(source, found, encoding.HEAD))
+    first = next(chunks(source, found, encoding.HEAD))
     plan = _plan_of(first.text, found, is_whole=first.is_last)
     if plan is None:
         raise Refused(reasons.no_records("it has only blank lines"))
@@ -158,7 +159,7 @@ def _read(plan: Plan, source: Source, bench: Bench) -> None:
     def blocks() -> Iterator[Block]:
         splitter = Splitter(plan.normal.dialect, plan.header.width)
         skip = plan.skip
-        for chunk in encoding.chunks(source, plan.encoding, CHUNK, plan.written.line_end):
+        for chunk in chunks(source, plan.encoding, CHUNK, plan.written.line_end):
             chunk.text = plan.normal.apply(chunk.text)
             for block in splitter.blocks(chunk, skip):
                 block.repaired += chunk.strays

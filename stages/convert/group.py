@@ -19,8 +19,9 @@ from stages.convert import compiled, counter
 from stages.convert.account import RejectedRecord
 from stages.convert.ahead import mapped
 from stages.convert.blocks import Block, Splitter
+from stages.convert.chunks import Chunk
 from stages.convert.delimited import SUFFIXES, Plan, make_plan_of
-from stages.convert.encoding import Chunk, is_utf8
+from stages.convert.encoding import is_utf8
 from stages.convert.family import Bench
 from stages.convert.source import Files, open_source
 from stages.convert.text_table import TextTable

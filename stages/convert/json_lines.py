@@ -11,8 +11,9 @@ import numpy as np
 from stages.convert import compiled, encoding, json_marks, reasons
 from stages.convert.account import RejectedRecord
 from stages.convert.ahead import ahead
+from stages.convert.chunks import Chunk, Lines, chunks, count_ends
 from stages.convert.counter import Positions
-from stages.convert.encoding import Chunk, Encoding, Lines
+from stages.convert.encoding import Encoding
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.json_document import JsonDocument
 from stages.convert.json_engine import Texts
@@ -86,8 +87,8 @@ def _is_object(line: bytes) -> bool:
 
 
 def _blocks(source: Source, found: Encoding, bench: Bench) -> Iterator[RowBlock]:
-    for chunk in encoding.chunks(source, found, CHUNK):
-        chunk.ends = encoding.count(chunk.text, b"\n")
+    for chunk in chunks(source, found, CHUNK):
+        chunk.ends = count_ends(chunk.text, b"\n")
         count = chunk.ends + (not chunk.text.endswith(b"\n"))
         yield RowBlock(lines=chunk.text, count=count, open=partial(_opened, chunk), repaired=chunk.strays)
         bench.progress(chunk.at + len(chunk.raw))

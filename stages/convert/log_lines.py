@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from stages.convert import encoding, reasons
+from stages.convert.chunks import chunks
 from stages.convert.encoding import Encoding
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.source import Source
@@ -125,7 +126,7 @@ def _continues(line: str) -> bool:
 
 def _lines(source: Source, found: Encoding, bench: Bench) -> Iterator[str]:
     """The lines of SOURCE, without their ends."""
-    for chunk in encoding.chunks(source, found, CHUNK):
+    for chunk in chunks(source, found, CHUNK):
         lines = chunk.text.decode("utf-8", "replace").split("\n")
         if lines and not lines[-1]:
             lines.pop()

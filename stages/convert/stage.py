@@ -13,8 +13,8 @@ from pipeline.config import Config
 from pipeline.config import Convert as Limits
 from pipeline.model import Closed, Desk, Done, Output, Reason, Task
 from stages.convert import compiled, reasons
+from stages.convert.chunks import LineTooLong
 from stages.convert.drawer import Drawer
-from stages.convert.encoding import LineTooLong
 from stages.convert.family import Bench, Family, Head, Refused
 from stages.convert.group import find_groups, read_group
 from stages.convert.sheet import TooManyRows

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stages.convert import delimited, encoding, legacy
+from stages.convert import chunks, delimited, encoding, legacy
 from tests.stages.convert.conftest import Bench
 
 TEXTS = {
@@ -153,7 +153,7 @@ def test_a_guess_says_how_sure_it_is() -> None:
 
 
 def test_a_line_longer_than_memory_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "LONGEST_LINE", 10_000)
+    monkeypatch.setattr(chunks, "LONGEST_LINE", 10_000)
     monkeypatch.setattr(delimited, "CHUNK", 1000)
     done = bench.csv(b"a,b\n1,2\n" + b"x" * 300_000 + b",1\n")
     assert done.member.reason is not None

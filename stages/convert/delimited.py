@@ -14,13 +14,14 @@ from stages.convert.chunks import chunks
 from stages.convert.encoding import Encoding
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.kinds import NULL
-from stages.convert.normal import Normal, StandInTaken, Written, normal
+from stages.convert.normal import ColumnsChange, Normal, StandInTaken, Written, normal
 from stages.convert.source import Source
 from stages.convert.text_table import Layout, TextTable
 
 CHUNK = 4 * 1024 * 1024  # larger ones fall out of the caches, and each is fresh memory again
 SUFFIXES = (".csv", ".tsv", ".tab", ".psv", ".ssv")
 _MAYBE = (".txt", ".dat", ".data", ".asc", ".prn", ".xls", ".xlsx", "")
+_CHANGES = "its #Fields lines name other columns further down, so it's no table of columns"
 _SKIPPED_TEXT = 16 * 1024  # characters of skipped lines that facts hold
 
 
@@ -64,7 +65,16 @@ class Delimited:
         return 0.4
 
     def read(self, source: Source, head: Head, bench: Bench) -> None:
-        """Makes one table."""
+        """Makes one table; none of a log whose columns change, unless its name says a table."""
+        try:
+            self._read(source, head, bench)
+        except ColumnsChange:
+            if head.suffix in SUFFIXES:
+                raise
+            bench.clear()
+            bench.notes.append(_CHANGES)
+
+    def _read(self, source: Source, head: Head, bench: Bench) -> None:
         plan = make_plan(source, head)
         if plan is None:
             return

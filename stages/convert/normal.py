@@ -29,6 +29,14 @@ class StandInTaken(Exception):
         self.mark = mark
 
 
+class ColumnsChange(Refused):
+    """A line further down says that what follows it has other columns."""
+
+    def __init__(self) -> None:
+        what = "lines further down have other columns than the ones above, as another #Fields line says"
+        super().__init__(reasons.unsupported(what, "Split it before each such line and send the parts."))
+
+
 class Written(msgspec.Struct, frozen=True):
     """How a file is written: any delimiter, a quote or none, an escape, what ends its lines.
 
@@ -226,8 +234,7 @@ def _without_comment(names: bytes) -> Callable[[re.Match[bytes]], bytes]:
 
     def blank(line: re.Match[bytes]) -> bytes:
         if line[0] != names and _NAMING.match(line[0]):
-            what = "lines further down have other columns than the ones above, as another #Fields line says"
-            raise Refused(reasons.unsupported(what, "Split it before each such line and send the parts."))
+            raise ColumnsChange
         return b""
 
     return blank

@@ -319,3 +319,11 @@ def test_a_log_whose_comments_name_nothing_stays_lines(bench: Bench) -> None:
     lines = ["# started by cron", *(f"2024-02-29 00:00:{second:02} INFO beat" for second in range(20))]
     done = bench.convert({"beat.log": "\n".join(lines).encode()})
     assert done.part.rows == 21 and done.part.read == 21
+
+
+def test_a_log_whose_columns_change_is_lines_and_a_note_says_why(bench: Bench) -> None:
+    lines = ["#Fields: date time sc-status", *(f"2024-02-29 00:00:{second:02} 200" for second in range(20))]
+    lines += ["#Fields: date sc-status", "2024-03-01 404"]
+    done = bench.convert({"u_ex.log": "\n".join(lines).encode()})
+    assert done.part.read == 23 and "#Fields" in done.member.notes[0]
+    assert bench.convert({"u_ex.csv": "\n".join(lines).encode()}).member.outcome == "rejected"

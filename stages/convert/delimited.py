@@ -127,7 +127,8 @@ def make_plan_of(text: bytes) -> Plan | None:
 
 def _plan_of(text: bytes, found: Encoding, *, is_whole: bool) -> Plan | None:
     choice = dialect.choose(text, is_whole=is_whole)
-    top = header.decide(choice.rows)
+    told = choice.names_at
+    top = header.told(choice.rows, told) if told >= 0 else header.decide(choice.rows)
     if top.width == 0:
         return None
     return Plan(found, choice.written, choice.normal, top, choice.starts[top.skip], _facts(found, choice, top))

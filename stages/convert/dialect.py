@@ -29,6 +29,7 @@ class Choice(msgspec.Struct, frozen=True):
     rows: list[list[str]]
     starts: list[int]  # where in the normal text each of the rows starts; one more for where the last ends
     confidence: float
+    names_at: int = -1  # the row that names the columns, where the file says so itself
 
 
 def choose(text: bytes, *, is_whole: bool) -> Choice:
@@ -149,7 +150,8 @@ def _read_as_told(text: bytes, said: Told, lines: Written, is_whole: bool) -> Ch
     """The first records of TEXT, whose LINES end so, in the way that it SAID."""
     ends = {name: getattr(lines, name) for name in _OF_LINES if name != "is_indented"}
     found = _read(text, msgspec.structs.replace(said.written, **ends), 1.0, is_whole, is_told=True)
-    return msgspec.structs.replace(found, rows=said.headed(found.rows))
+    rows, names_at = said.headed(found.rows)
+    return msgspec.structs.replace(found, rows=rows, names_at=names_at)
 
 
 def _read(text: bytes, written: Written, confidence: float, is_whole: bool, *, is_told: bool = False) -> Choice:
@@ -165,10 +167,10 @@ def _read(text: bytes, written: Written, confidence: float, is_whole: bool, *, i
     starts = [0, *[record.end for record in records]]
     if is_told:
         return Choice(written, way, rows, starts, confidence)
-    named = headed(part, written, rows)
-    if named is rows:
-        named = parted_header(rows, [plain[start:end] for start, end in itertools.pairwise(starts)], way.dialect)
-    return Choice(written, way, named, starts, min(1.0, confidence))
+    rows, names_at = headed(part, written, rows)
+    if names_at < 0:
+        rows = parted_header(rows, [plain[start:end] for start, end in itertools.pairwise(starts)], way.dialect)
+    return Choice(written, way, rows, starts, min(1.0, confidence), names_at)
 
 
 def _records(plain: bytes, dialect: Dialect, width: int, *, is_cut: bool) -> list[Record]:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stages.convert.header import Headed
 from stages.convert.kinds import TEXT, classify
 from stages.convert.normal import BOX, DRAWN_BAR, DRAWN_RULE, RULER, Written
 from stages.convert.other_hands import usual_width
@@ -17,6 +16,7 @@ _TOP = 30  # lines in which a ruler or the names of fields stand
 _FIT = 0.8  # the share of lines that must be as the top says
 _FIT_ALL = 2 / 3  # the same where what isn't the table counts as well
 _STATION = 4  # header lines of a station: where it is, names, units, and what was done to the values
+Rows = list[list[str]]
 _SPELT = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
 
@@ -31,19 +31,20 @@ class Told(msgspec.Struct, frozen=True):
     names: tuple[str, ...] = ()
     comments: tuple[str, ...] = ()
 
-    def headed(self, rows: list[list[str]]) -> list[list[str]]:
-        """ROWS with the names right above the data; as they are where the names aren't those of most records."""
+    def headed(self, rows: Rows) -> tuple[Rows, int]:
+        """ROWS with the names right above the data, and where they are; as they are, and -1, where the names aren't those of
+        most records."""
         if not 0 <= self.names_at < self.data_at <= len(rows):
-            return rows
+            return rows, -1
         names = list(self.names) or rows[self.names_at]
         data = [row for row in rows[self.data_at :] if any(cell.strip() for cell in row)]
         if data and usual_width(data) != len(names):
-            return rows
+            return rows, -1
         above = [[comment] for comment in self.comments] or [
             *rows[: self.names_at],
             *rows[self.names_at + 1 : self.data_at],
         ]
-        return Headed(above, names, rows[self.data_at :])
+        return [*above, names, *rows[self.data_at :]], len(above)
 
 
 def told(sample: bytes) -> Told | None:
@@ -57,15 +58,15 @@ def begins_by_telling(text: bytes) -> bool:
     return text.startswith((b"#", b'"TOA5",', b"TOA5,"))
 
 
-def headed(sample: bytes, written: Written, rows: list[list[str]]) -> list[list[str]]:
-    """ROWS of SAMPLE, as WRITTEN, with the names right above the data where the file says which they are."""
+def headed(sample: bytes, written: Written, rows: Rows) -> tuple[Rows, int]:
+    """ROWS of SAMPLE, as WRITTEN, with the names right above the data, and where they are, if the file says so; else -1."""
     if rows and rows[0][:1] == ["TOA5"] and len(rows) > _STATION and all(classify(name) == TEXT for name in rows[1]):
         return Told(written, 1, _STATION).headed(rows)
     if not written.is_boxed:
-        return rows
+        return rows, -1
     said = _under_rule(written, sample.split(b"\n"), BOX)
     is_by_lines = not any("\n" in cell for row in rows[: said.data_at] for cell in row)
-    return said.headed(rows) if is_by_lines else rows
+    return said.headed(rows) if is_by_lines else (rows, -1)
 
 
 def _of_comments(lines: Sequence[bytes]) -> Told | None:

@@ -32,18 +32,8 @@ class Header(msgspec.Struct, frozen=True):
         return len(self.names)
 
 
-class Headed(list[list[str]]):
-    """Rows of a file that says itself which of them names the columns: the last one above the data, `names_at`."""
-
-    def __init__(self, above: Sequence[list[str]], names: list[str], below: Sequence[list[str]]) -> None:
-        super().__init__([*above, names, *below])
-        self.names_at = len(above)
-
-
 def decide(rows: Sequence[Sequence[str]]) -> Header:
     """What the first of ROWS are; blank rows count as rows."""
-    if isinstance(rows, Headed):
-        return _as_told(rows)
     filled = [index for index, row in enumerate(rows) if any(cell.strip() for cell in row)]
     if not filled:
         return Header((), len(rows), False, 0.0)
@@ -62,9 +52,8 @@ def decide(rows: Sequence[Sequence[str]]) -> Header:
     return Header(names, first + 1, True, confidence, kinds + (NULL,) * (len(names) - len(kinds)))
 
 
-def _as_told(rows: Headed) -> Header:
-    """The header of a file that says where it is."""
-    at = rows.names_at
+def told(rows: Sequence[Sequence[str]], at: int) -> Header:
+    """The header of ROWS where the file says itself that it's the one AT."""
     width = len(rows[at])
     below = [row for row in rows[at + 1 :] if len(row) == width and any(cell.strip() for cell in row)]
     kinds = tuple(map(join_all, _columns(below[:_BELOW] + below[_BELOW:][-_END:], width)))

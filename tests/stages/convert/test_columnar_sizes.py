@@ -65,6 +65,11 @@ def test_a_text_that_is_stored_once_for_many_rows(bench: Bench, kind: str, monke
     texts = done.frame(done.part)["a"].drop_nulls()
     assert len(texts) == 2000 and set(texts.to_list()) <= {"x" * 10_000, b"x" * 10_000}
     assert max(frame["a"].drop_nulls().len() for frame in written_frames) == 10
+    written_frames.clear()
+    monkeypatch.setattr(columnar, "GROUP_BYTES", 5_000)  # less than one of them
+    done = bench.convert({"a.arrow": repeated("x" * 10_000, 20)})
+    assert len(done.frame(done.part)["a"].drop_nulls()) == 20
+    assert max(frame["a"].drop_nulls().len() for frame in written_frames) == 1
     monkeypatch.setattr(columnar, "_MOST_REPEATED", 1_000_000)
     reason = bench.convert({"a.arrow": repeated("x" * 10_000, 2000)}).member.reason
     assert reason is not None

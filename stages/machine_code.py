@@ -21,8 +21,9 @@ from functools import lru_cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent / "convert"
-_KERNELS, _LOADER = "stages.convert.kernels", "stages.convert.compiled"  # by name: they import this module
-_SOURCES = ("kernels.py", "kernel_parts.py")
+_KERNELS = ("stages.convert.kernels", "stages.convert.sheet_kernels")
+_LOADER = "stages.convert.compiled"  # by name: it imports this module
+_SOURCES = ("kernels.py", "kernel_parts.py", "sheet_kernels.py", "sheet_codes.py")
 _CPU_FACTS = ("model name", "flags", "Features", "CPU part", "CPU implementer")
 _SUM = "kernels.sha256"
 PREFIX = "stampmill_"  # of a function's name in its object file
@@ -37,6 +38,10 @@ SIGNATURES = {
     "stamps": "u1 i4 i4 q q q i8",
     "booleans": "u1 i4 i4 q u1",
     "are_numbers": "u1 i4 i4",
+    "find_in_sheet": "u1 u1 q q u1 i4 i4 i8",
+    "find_strings": "u1 q q u8 u1 i8",
+    "sheet_texts": "u1 u1 i4 i4 u8 q u8 u1 q",
+    "sheet_booleans": "u1 u1 i4 i4 u1",
 }
 # What Numba's code would call where it raises something or gives memory back, which ours never does.
 NEVER_CALLED = (
@@ -154,7 +159,7 @@ def _compile_into(folder: Path) -> None:
     import llvmlite.binding as llvm
     from numba import carray, cfunc, types  # type: ignore[attr-defined]
 
-    kernels = importlib.import_module(_KERNELS)
+    modules = [importlib.import_module(name) for name in _KERNELS]
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
@@ -165,7 +170,8 @@ def _compile_into(folder: Path) -> None:
         words = signature.split()
         taken = [f"a{index}" if word == "q" else f"a{index}, n{index}" for index, word in enumerate(words)]
         passed = [f"a{index}" if word == "q" else f"carray(a{index}, (n{index},))" for index, word in enumerate(words)]
-        names = {"carray": carray, "kernel": getattr(kernels, name)}
+        (kernel,) = (vars(module)[name] for module in modules if name in vars(module))
+        names = {"carray": carray, "kernel": kernel}
         exec(f"def take({', '.join(taken)}): return kernel({', '.join(passed)})", names)  # noqa: S102 - of our own words
         kinds: list[object] = []
         for word in words:

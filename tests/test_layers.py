@@ -28,7 +28,7 @@ SCREENS = {
     "pipeline.results.catalogue",
     *(name for name in MODULES if ".verbs" in name),
 }  # may load what only they need
-ENGINES = {"polars", "duckdb", "pyarrow", "numpy", "isal", "fastexcel", "lxml", "telethon", "rich", "typer"}
+ENGINES = {"polars", "duckdb", "pyarrow", "numpy", "isal", "lxml", "telethon", "rich", "typer"}
 
 
 def imported(node: ast.AST) -> Iterator[str]:

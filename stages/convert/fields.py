@@ -87,6 +87,14 @@ class _Capsule:
         return schema, array
 
 
+def column_of(dtype: Any, nulls: Flags, values: Any, *more: Any) -> pl.Series:
+    """A column of DTYPE, which is Arrow's, of the VALUES that aren't NULLS; MORE are buffers of its texts."""
+    import pyarrow as pa
+
+    valid = pa.py_buffer(np.packbits(~nulls, bitorder="little")) if nulls.any() else None
+    return pl.Series(_Capsule(pa.Array.from_buffers(dtype, len(nulls), [valid, pa.py_buffer(values), *more])))
+
+
 class Columns:
     """The columns of a block of fields."""
 
@@ -178,12 +186,7 @@ class Columns:
         return self._column(index, dtype, values)
 
     def _column(self, index: int, dtype: Any, values: Any, *more: Any) -> pl.Series:
-        import pyarrow as pa
-
-        nulls = self._fields.starts[index] < 0
-        valid = pa.py_buffer(np.packbits(~nulls, bitorder="little")) if nulls.any() else None
-        rows = self._fields.rows
-        return pl.Series(_Capsule(pa.Array.from_buffers(dtype, rows, [valid, pa.py_buffer(values), *more])))
+        return column_of(dtype, self._fields.starts[index] < 0, values, *more)
 
 
 _READERS: dict[str, Callable[[Columns, int, Kind], pl.Series | None]] = {

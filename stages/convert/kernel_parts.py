@@ -17,6 +17,7 @@ def each(byte: int) -> np.uint64:
 
 ONES, _TOPS, _NIBBLES, _DIGIT_BITS, _ZEROS, _SIXES, _THREES = map(each, (0x01, 0x80, 0xF0, 0x0F, 0x30, 0x06, 0x33))
 _QUOTES, _BACKSLASHES, _SPACES, _AFTER_SPACE, _COMMAS, _BRACES, _FEEDS = map(each, b'"\\ !,}\n')
+NOTHING = np.uint64(0)
 _PAIRS, _FOURS = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF)
 LOW = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)  # the first bytes of a word
 _POWERS = np.array([10**power for power in range(19)], np.uint64)

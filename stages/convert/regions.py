@@ -7,13 +7,14 @@ below it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
 from stages.convert.header import Header, decide
 
 MOST_PARTS = 50  # stretches of rows that are looked at one by one; a sheet with more is one table
-_LOOK = 40  # rows of a stretch that are looked at
+LOOK = 40  # rows of a stretch that are looked at
 _APART = 1.0  # how sure a header must be to begin another table: the confidence that one typed column gives
 
 Texts = Callable[[int, int], list[list[str]]]  # the rows from one number to another as text
@@ -64,14 +65,14 @@ def _begins_table(masks: Sequence[int], before: tuple[int, int], part: tuple[int
     left, right = _bounds(mask)
     if left == right - 1:
         return False
-    header = decide(_cut(texts(part[0], min(part[1], part[0] + _LOOK)), left, right))
+    header = decide(_cut(texts(part[0], min(part[1], part[0] + LOOK)), left, right))
     is_like_before = masks[part[0]] == masks[before[1] - 1] and _union(masks, *before) == mask
     return header.is_present and header.skip <= 2 and (header.confidence > 0.55 or not is_like_before)
 
 
 def _side_by_side(masks: Sequence[int], first: int, last: int, texts: Texts) -> list[Region]:
     """The regions of rows FIRST up to LAST: more than one where blank columns part tables of their own headers."""
-    rows = texts(first, min(last, first + _LOOK))
+    rows = texts(first, min(last, first + LOOK))
     groups = _groups(_union(masks, first, last))
     headers = [decide(_cut(rows, left, right)) for left, right in groups]
     if len(groups) > 1 and all(
@@ -108,3 +109,20 @@ def _groups(mask: int) -> list[tuple[int, int]]:
 
 def _cut(rows: Sequence[Sequence[str]], left: int, right: int) -> list[list[str]]:
     return [[*row[left:right], *[""] * (right - max(left, len(row)))] for row in rows]
+
+
+def facts_of(first: int, last: int, left: int, right: int, header: Header) -> dict[str, Any]:
+    """What the manifest says of the table in rows FIRST up to LAST and columns LEFT up to RIGHT of a sheet, from 0."""
+    return {
+        "range": f"{_letters(left)}{first + 1}:{_letters(right - 1)}{last}",
+        "has_header": header.is_present,
+        "header_confidence": header.confidence,
+    }
+
+
+def _letters(column: int) -> str:
+    name = ""
+    while column >= 0:
+        column, rest = column // 26 - 1, column % 26
+        name = chr(65 + rest) + name
+    return name

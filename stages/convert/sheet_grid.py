@@ -13,10 +13,11 @@ from stages.convert import cells, reasons, regions
 from stages.convert.family import Bench, Refused
 from stages.convert.header import Header, unique_names
 from stages.convert.regions import Region
-from stages.convert.sheet_xml import BROKEN, Package
+from stages.convert.sheet_xml import BROKEN, Package, Part
 
 _ROWS = 20_000  # in a block
 _HEADERS = 3  # rows that a merged header has at most
+MERGED = 2 * _HEADERS  # rows of a table in which cells merged into one may be a header's
 
 Row = Sequence[Any]
 
@@ -103,8 +104,8 @@ class Grid:
             return None
 
 
-def read_grid(grid: Grid, title: str, bench: Bench) -> bool:
-    """Makes a table of each region of GRID; False where it's empty. Raises Refused."""
+def read_grid(grid: Grid, title: str, part: Part, bench: Bench) -> bool:
+    """Makes a table of each region of GRID, of which PART is said; False where it's empty. Raises Refused."""
     if grid.width > bench.limits.max_columns:
         raise Refused(reasons.too_many_columns(grid.width, bench.limits.max_columns))
     masks = [_mask(row) for row in grid.rows()]
@@ -113,7 +114,7 @@ def read_grid(grid: Grid, title: str, bench: Bench) -> bool:
     found = regions.find(masks, lambda first, last: [_texts(row) for row in grid.span(first, last)])
     counted = grid.counted()
     filled = sum(map(bool, masks))
-    facts: dict[str, Any] = {"sheet": grid.name}
+    facts: dict[str, Any] = {"sheet": grid.name, **part.facts()}
     if counted is not None and counted != filled:
         facts["rows_of_errors_only"] = counted - filled
     for number, region in enumerate(found, 1):
@@ -162,12 +163,7 @@ class _Table:
 
     def _facts(self) -> dict[str, Any]:
         region, left = self._region, self._grid.left
-        corner = f"{_letters(left + region.left)}{region.first + 1}"
-        facts: dict[str, Any] = {
-            "range": f"{corner}:{_letters(left + region.right - 1)}{region.last}",
-            "has_header": self._header.is_present,
-            "header_confidence": self._header.confidence,
-        }
+        facts = regions.facts_of(region.first, region.last, left + region.left, left + region.right, self._header)
         before = self._grid.span(region.first, self._first - self._header.is_present)
         skipped = ["\t".join(_texts(row[region.left : region.right])).strip() for row in before]
         if any(skipped):
@@ -204,21 +200,13 @@ def _columns(block: Sequence[Row], width: int) -> list[list[Any]]:
     return [[row[index] if index < len(row) else None for row in block] for index in range(width)]
 
 
-def _letters(column: int) -> str:
-    name = ""
-    while column >= 0:
-        column, rest = column // 26 - 1, column % 26
-        name = chr(65 + rest) + name
-    return name
-
-
 def _merged_header(grid: Grid, region: Region) -> Header | None:
     """The header of REGION where merged cells make it, of one row or more; None where none do."""
     width = region.right - region.left
     near = [
         merge
         for merge in grid.merges()
-        if region.first <= merge.top < region.first + _HEADERS * 2
+        if region.first <= merge.top < region.first + MERGED
         and region.left <= merge.left < region.right
         and merge.right - merge.left + 1 < width
     ]

@@ -47,16 +47,20 @@ def respelled(package: Package, members: Iterable[str]) -> tuple[bytes | None, i
 
 def _styles(package: Package) -> dict[bytes, Shown]:
     """What the styles show, by number, those left out that show numbers."""
+    return {b"%d" % number: what for number, what in enumerate(shown(package)) if what is not Shown.NUMBER}
+
+
+def shown(package: Package) -> list[Shown]:
+    """What each of the styles shows. Raises one of BROKEN."""
     if not package.size(_STYLES):
-        return {}
+        return []
     text = package.read(_STYLES)
     own, cells = _OWN.search(text), _CELLS.search(text)
     codes = {
         _number(attribute(tag, b"numFmtId")): html.unescape(attribute(tag, b"formatCode"))
         for tag in _FORMAT.findall(own[0] if own else b"")
     }
-    shown = [shown_by(_number(attribute(tag, b"numFmtId")), codes) for tag in _CELL.findall(cells[0] if cells else b"")]
-    return {b"%d" % number: what for number, what in enumerate(shown) if what is not Shown.NUMBER}
+    return [shown_by(_number(attribute(tag, b"numFmtId")), codes) for tag in _CELL.findall(cells[0] if cells else b"")]
 
 
 def _number(text: str) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 
 from stages.convert.sheet_old import Endless, records, streams
 
+ERRORS = "error values, whose cells are NULL"
 WORDS = "formulas without a stored result, whose cells are NULL"
 
 # A cell of an XLSX file; an empty text is written down as a value, in a cell of type `str`. To look for the whole of it

@@ -16,6 +16,7 @@ from stages.convert.account import check
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.sheet_area import TooFarApart
 from stages.convert.sheet_grid import Grid, read_grid
+from stages.convert.sheet_xml import Part
 from stages.convert.source import Source
 from stages.convert.spreadsheet_sheet import SPACE, sheets
 
@@ -29,7 +30,6 @@ _SHEET, _ROW = _VALUE[:2], _VALUE[:4]
 _PLACES = {child: {parent} for parent, child in itertools.pairwise(_VALUE)}  # elements that hold what's to be read
 _PLACES[_VALUE[-1]].add(f"{SPACE}}}Comment")
 _TYPE = f"{SPACE}}}Type"
-_ERRORS = "error values, whose cells are NULL"
 
 
 class SpreadsheetMl:
@@ -60,11 +60,14 @@ class SpreadsheetMl:
         empty, unvalued, errors = [], dict[str, int](), dict[str, int]()
         for number, sheet in enumerate(sheets(source)):
             check(f"{source.path}, {sheet.name}", counted[number], sheet.filled(), 0)
-            if not read_grid(Grid(sheet, sheet.name), sheet.name if len(counted) > 1 else "", bench):
+            part = Part(sheet.errors, sheet.unvalued)
+            if not read_grid(Grid(sheet, sheet.name), sheet.name if len(counted) > 1 else "", part, bench):
                 empty.append(sheet.name)
             unvalued[sheet.name], errors[sheet.name] = sheet.unvalued, sheet.errors
             bench.progress(source.length * (number + 1) // len(counted))
-        bench.notes += sheet_unvalued.notes(sheet_unvalued.WORDS, unvalued) + sheet_unvalued.notes(_ERRORS, errors)
+        bench.notes += sheet_unvalued.notes(sheet_unvalued.WORDS, unvalued) + sheet_unvalued.notes(
+            sheet_unvalued.ERRORS, errors
+        )
         if not bench.tables:
             raise Refused(reasons.no_records("all of its sheets are empty"))
         if empty:

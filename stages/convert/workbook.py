@@ -8,17 +8,27 @@ import zipfile
 from functools import cache
 from typing import Any
 
-from stages.convert import reasons, sheet_days, sheet_old, sheet_old_days, sheet_parts, sheet_styles, sheet_unvalued
+from stages.convert import (
+    compiled,
+    reasons,
+    sheet_days,
+    sheet_old,
+    sheet_old_days,
+    sheet_parts,
+    sheet_styles,
+    sheet_unvalued,
+)
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.sheet_area import MOST_CELLS, TooFarApart
 from stages.convert.sheet_binary import Respelling
 from stages.convert.sheet_fast import read_plain
 from stages.convert.sheet_grid import Grid, read_grid
-from stages.convert.sheet_xml import BROKEN, Package
+from stages.convert.sheet_xml import BROKEN, Package, Part
 from stages.convert.source import Source
 
 LARGEST = 640 * 1024 * 1024  # bytes of XML that an engine holds as cells within its memory
 _LARGEST_BINARY = 160 * 1024 * 1024  # the same of an XLS or XLSB file, which is denser
+_WEIGHT = 4  # of a byte of XML beside one of text, which others read without kernels much faster than cells
 _SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".xltx", ".xltm")
 _SPREADSHEET = b"application/vnd.oasis.opendocument.spreadsheet"
 _MANIFEST = '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
@@ -66,22 +76,28 @@ class Workbook:
         _check_content(package)
         data, package = _standard(data, package)
         members = _members(package)
+        if members and package is not None:
+            compiled.begin(_WEIGHT * package.claimed_size())
         _check_areas(package, members)
         opened = cache(
             lambda: _open(*_respelled(data, package, members, bench))
         )  # it costs; plain sheets don't need it
         names = list(members) or opened().sheet_names
         empty, unvalued = [], _unvalued(data, package) if not members else {}
+        errors = dict[str, int]()
         for number, name in enumerate(names):
             title = name if len(names) > 1 else ""
             member = members.get(name, "")
-            plain = read_plain(data, name, title, package, member, bench) if member and package is not None else None
-            if plain is None and not read_grid(_grid(opened(), name, package, member), title, bench):
-                empty.append(name)
-            if member and package is not None:
-                unvalued[name] = plain.unvalued if plain is not None else _unvalued_of(package, member)
+            part = read_plain(name, title, package, member, bench) if member and package is not None else None
+            if part is None:
+                part = _part(package, member)
+                if not read_grid(_grid(opened(), name, package, member), title, part, bench):
+                    empty.append(name)
+            if member:
+                unvalued[name], errors[name] = part.unvalued, part.errors
             bench.progress(source.length * (number + 1) // len(names))
         bench.notes += sheet_unvalued.notes(sheet_unvalued.WORDS, unvalued)
+        bench.notes += sheet_unvalued.notes(sheet_unvalued.ERRORS, errors)
         if not bench.tables:
             raise Refused(reasons.no_records("all of its sheets are empty"))
         if empty:
@@ -97,11 +113,12 @@ def _unvalued(data: bytes, package: Package | None) -> dict[str, int]:
     return {}
 
 
-def _unvalued_of(package: Package, member: str) -> int:
-    """The same for one sheet of an XLSX file."""
-    with contextlib.suppress(*BROKEN):
-        return sum(map(sheet_unvalued.count, package.pieces(member)))
-    return 0
+def _part(package: Package | None, member: str) -> Part:
+    """What the XML of one sheet of an XLSX file says of its cells; nothing of another kind of workbook."""
+    if package is not None and member:
+        with contextlib.suppress(*BROKEN):
+            return package.look(member)
+    return Part()
 
 
 def _is_old_workbook(data: bytes, head: Head) -> bool:

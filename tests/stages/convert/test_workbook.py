@@ -5,13 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import io
 import zipfile
-from typing import Any
 
 import pytest
 
 from pipeline.model import Code
 from scripts.fuzz.seeds import ODS_CONTENT, open_document
-from stages.convert import sheet_halves, sheet_xml
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.workbooks import Error, respelled, workbook
 
@@ -185,50 +183,3 @@ def test_open_documents_of_one_file_and_encrypted_ones(bench: Bench) -> None:
     reason = bench.convert({"a.ods": hidden}).member.reason
     assert reason is not None
     assert reason.code == Code.ENCRYPTED
-
-
-def _columns(kind: str, rows: int) -> list[tuple[object, ...]]:
-    """Rows whose second half may be unlike the first."""
-    late = {
-        "alike": lambda number: number,
-        "doubles later": lambda number: number if number < rows // 2 + 9 else number + 0.5,
-        "texts later": lambda number: number if number < rows - 2 else "x",
-        "nothing later": lambda number: number if number < rows // 3 else None,
-        "nothing at first": lambda number: None if number < rows * 2 // 3 else dt.date(2024, 1, 1),
-        "booleans": lambda number: number % 3 == 0,
-    }[kind]
-    return [(number, f"row {number} <&", late(number), dt.datetime(2024, 1, 1) + dt.timedelta(hours=number))
-            for number in range(rows)]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "kind", ["alike", "doubles later", "texts later", "nothing later", "nothing at first", "booleans"]
-)
-def test_halves_of_a_sheet_are_what_the_whole_is(bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    rows = _columns(kind, 400)
-    book = workbook({"data": [("id", "name", "late", "at"), *rows]})
-    whole = bench.convert({"a.xlsx": book})
-    loaded = []
-    load = sheet_halves.load
-
-    def seen(*arguments: Any) -> Any:
-        loaded.append(load(*arguments))
-        return loaded[-1]
-
-    monkeypatch.setattr(sheet_halves, "LEAST", 1)
-    monkeypatch.setattr(sheet_halves, "load", seen)
-    monkeypatch.setattr(sheet_xml, "_PIECE", 4000)
-    halves = bench.convert({"a.xlsx": book})
-    assert (loaded[0] is None) == (kind == "texts later")  # such a column is looked at cell by cell
-    assert loaded[0] is None or loaded[0][0].height == loaded[0][1].rows - 1 == len(rows)
-    assert (halves.rows, halves.types) == (whole.rows, whole.types)
-    assert len(halves.rows) == 400
-
-
-def test_a_sheet_whose_halves_can_t_be_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet_halves, "LEAST", 1)
-    for rows in ([("a",)], [("a", "b"), (1, 2)], [("a", "b"), (1, 2), (None, None), (3, 4)]):
-        done = bench.convert({"a.xlsx": workbook({"data": rows})})
-        monkeypatch.setattr(sheet_halves, "LEAST", 1 << 60)
-        assert bench.convert({"a.xlsx": workbook({"data": rows})}).rows == done.rows
-        monkeypatch.setattr(sheet_halves, "LEAST", 1)

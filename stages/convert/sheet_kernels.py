@@ -1,0 +1,600 @@
+"""Sheets of XLSX files taken apart: a walk over their XML to see where the cells' values are and of which kind, then one
+for each column. As for lines and records (`kernels`), each byte is understood, or a walk stops: there's another reader.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stages.convert import kernel_parts as parts
+from stages.convert.kernel_parts import LOW, hot, inner, word_at
+from stages.convert.sheet_codes import BOOLEAN, EMPTY, ERROR, NUMBER, SHARED, TEXT
+
+
+def _word(text: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(text, "little"))
+
+
+_ROW, _ROW_END, _NUMBERED = _word(b"<row"), _word(b"</row>"), _word(b' r="')
+_CELL, _CELL_END = _word(b"<c"), _word(b"</c>")
+_FORMULA, _FORMULA_END = _word(b"<f"), _word(b"</f>")
+_VALUE, _VALUE_END = _word(b"<v"), _word(b"</v>")
+_INLINE, _INLINE_END, _EMPTY_INLINE = _word(b"<is>"), _word(b"</is>"), _word(b"<is/>")
+_CHARACTERS, _CHARACTERS_END = _word(b"<t"), _word(b"</t>")
+_ITEM, _ITEM_END, _EMPTY_ITEM = _word(b"<si>"), _word(b"</si>"), _word(b"<si/>")
+_RUN, _RUN_END, _LOOK, _LOOK_END = _word(b"<r>"), _word(b"</r>"), _word(b"<rPr"), _word(b"</rPr>")
+_SPOKEN, _SPOKEN_END, _SPEAKING = _word(b"<rPh"), _word(b"</rPh>"), _word(b"<phoneti")
+_IS_SPACE, _PRESERVED = _word(b" xml:spa"), _word(b"preserve")
+_CLOSED, _ASSIGNED = _word(b"/>"), _word(b'="')
+_OF_TEXT, _OF_INLINE, _OF_INLINE_END = _word(b'str"'), _word(b"inlineSt"), _word(b'r"')
+_OF_NUMBER, _OF_SHARED, _OF_BOOLEAN, _OF_ERROR = _word(b'n"'), _word(b's"'), _word(b'b"'), _word(b'e"')
+_AMP, _LT, _GT, _QUOT, _APOS = _word(b"amp;"), _word(b"lt;"), _word(b"gt;"), _word(b"quot;"), _word(b"apos;")
+_OPENINGS, _AMPERSANDS, _LINES, _SPACES = map(parts.each, b"<&_ ")
+_R, _S, _T = map(np.uint64, b"rst")
+_INLINE_TEXT = -TEXT
+_MOST_CODE = 0x10FFFF
+
+
+@hot
+def _is(word, what, size):
+    """Whether WORD begins with WHAT, of SIZE bytes."""
+    return word & LOW[size] == what
+
+
+@inner
+def _past_attributes(data, at):
+    """Where attributes end that begin at AT: at a slash or the end of the tag; -1 where they aren't as usual."""
+    while word_at(data, at) & LOW[1] == 0x20:
+        at = _past_attribute(data, at)
+        if at < 0:
+            return -1
+    return at
+
+
+@inner
+def _past_attribute(data, at):
+    """Where the attribute ends that begins at AT with a blank."""
+    at += 1
+    while at < data.size and data[at] > 0x22 and data[at] != 0x3D and data[at] != 0x3E:
+        at += 1
+    if not _is(word_at(data, at), _ASSIGNED, 2):
+        return -1
+    at += 2
+    while at < data.size and data[at] != 0x22 and data[at] != 0x3C:
+        at += 1
+    return at + 1 if at < data.size and data[at] == 0x22 else -1
+
+
+@inner
+def _number_at(data, at):
+    """The number of up to seven digits at AT; -1 where there's none."""
+    number = 0
+    for index in range(8):
+        digit = np.int64(data[at + index]) - 0x30 if at + index < data.size else -1
+        if digit < 0 or digit > 9:
+            return number if index else -1
+        number = number * 10 + digit
+    return -1
+
+
+@hot
+def _digits_of(number):
+    size = 1
+    while number >= 10:
+        number //= 10
+        size += 1
+    return size
+
+
+@inner
+def _text_end(data, at):
+    """Where the `<` is that ends the text at AT; negative, less one, where the text says more than its bytes do: an entity,
+    a code, a control character."""
+    start = at
+    at = parts.first_of(data, at, _OPENINGS, _AMPERSANDS, _SPACES)
+    is_odd = at >= data.size or data[at] != 0x3C
+    while at < data.size and data[at] != 0x3C:
+        at = parts.first_of(data, at + 1, _OPENINGS, _OPENINGS, parts.NOTHING)
+    return -at - 1 if is_odd or _has_line(data, start, at) else at
+
+
+@inner
+def _has_line(data, at, end):
+    """Whether a `_` is there, with which the code of a character begins."""
+    while at + 8 <= end:
+        if parts.zeros(parts.load(data, at) ^ _LINES):
+            return True
+        at += 8
+    while at < end:
+        if data[at] == 0x5F:
+            return True
+        at += 1
+    return False
+
+
+@hot
+def _is_blank(mark):
+    return mark == 0x20 or mark == 0x09 or mark == 0x0A or mark == 0x0D
+
+
+@inner
+def _trimmed(data, start, end):
+    """START and END of a text without the blanks around it; -1 where a blank there may be written as a number."""
+    while start < end and _is_blank(data[start]):
+        start += 1
+    while end > start and _is_blank(data[end - 1]):
+        end -= 1
+    if end > start and data[start] == 0x26 and data[start + 1] == 0x23:
+        return -1, -1
+    if end > start and data[end - 1] == 0x3B:
+        at = end - 1
+        while at > start and data[at] != 0x26:
+            at -= 1
+        if data[at] == 0x26 and data[at + 1] == 0x23:
+            return -1, -1
+    return start, end
+
+
+@inner
+def _characters(data, at):
+    """The text of the element `t` at AT: where it starts, how many bytes it has (less one and negative where they say more),
+    and where the element ends; -1 where it isn't as usual."""
+    at += 2
+    is_kept = False
+    while word_at(data, at) & LOW[1] == 0x20:
+        is_kept = word_at(data, at) == _IS_SPACE and word_at(data, at + 12) == _PRESERVED
+        at = _past_attribute(data, at)
+        if at < 0:
+            return -1, 0, 0
+    word = word_at(data, at)
+    if _is(word, _CLOSED, 2):
+        return at, 0, at + 2
+    if word & LOW[1] != 0x3E:
+        return -1, 0, 0
+    start = at + 1
+    end = _text_end(data, start)
+    is_odd = end < 0
+    if is_odd:
+        end = -end - 1
+    if not _is(word_at(data, end), _CHARACTERS_END, 4):
+        return -1, 0, 0
+    after = end + 4
+    if not is_kept:
+        start, end = _trimmed(data, start, end)
+    return start, (start - end - 1 if is_odd else end - start), after
+
+
+@inner
+def find_in_sheet(data, styles, columns, rows, codes, starts, sizes, state):
+    """Where the values of a sheet's rows are, and which kind of cell each is in by its type and the STYLES, each of which is
+    a code too.
+
+    DATA are whole rows of XML in UTF-8, fewer than 2^31 bytes; STATE says where in them to begin, which number the row
+    before had (-1 for: the first one says its own), how many formulas without a result were seen, and for each column a bit
+    for each code that it has; it's brought up to date. CODES, STARTS and SIZES get ROWS for each column: a start of -1 where
+    there's no value, and a size that is less one and negative for a text that says more than its bytes do. Gives how many
+    rows were read, -1 where something isn't as usual."""
+    at, number = state[0], state[1]
+    row = 0
+    while at < data.size and row < rows:
+        if not _is(word_at(data, at), _ROW, 4):
+            return -1
+        at, number, digits, named = _row_attributes(data, at + 4, number)
+        if at < 0:
+            return -1
+        number += 1
+        column = 0  # that comes next
+        if _is(word_at(data, at), _CLOSED, 2):
+            at += 2
+        elif at < data.size and data[at] == 0x3E:
+            at += 1
+            while not _is(word_at(data, at), _ROW_END, 6):
+                at, place, code, start, size = _cell(data, at, column, digits, named, styles, state)
+                if at < 0 or place < column or (place >= columns and code != EMPTY):
+                    return -1
+                while column < min(place, columns):
+                    codes[column * rows + row] = EMPTY
+                    starts[column * rows + row] = -1
+                    state[3 + column] |= 1 << EMPTY
+                    column += 1
+                if place < columns:
+                    state[3 + place] |= 1 << code
+                    codes[place * rows + row] = code
+                    starts[place * rows + row] = start
+                    sizes[place * rows + row] = size
+                column = place + 1
+            at += 6
+        else:
+            return -1
+        while column < columns:
+            state[3 + column] |= 1 << EMPTY
+            codes[column * rows + row] = EMPTY
+            starts[column * rows + row] = -1
+            column += 1
+        row += 1
+    state[0], state[1] = at, number
+    return row
+
+
+@inner
+def _row_attributes(data, at, number):
+    """Where the attributes of a row end that begin at AT (-1 where they aren't as usual), the NUMBER of the row before, which
+    may be told by them, and the row's own as its cells have it: how many digits, and which."""
+    bad = (-1, 0, 0, np.uint64(0))
+    digits, named = 0, np.uint64(0)
+    while word_at(data, at) & LOW[1] == 0x20:
+        if not _is(word_at(data, at), _NUMBERED, 4):
+            at = _past_attribute(data, at)
+            if at < 0:
+                return bad
+            continue
+        at += 4
+        given = _number_at(data, at)
+        if given < 1 or (number >= 0 and given != number + 1):
+            return bad
+        number = given - 1
+        digits = _digits_of(given)
+        named = word_at(data, at) & LOW[digits]
+        at += digits
+        if at >= data.size or data[at] != 0x22:
+            return bad
+        at += 1
+    return (at, number, digits, named) if number >= 0 else bad
+
+
+@inner
+def _cell(data, at, place, digits, named, styles, state):
+    """The cell at AT, which has the column PLACE unless it says another: where it ends (-1 where it isn't as usual), its
+    column, what it is, and where its value starts and how many bytes it has, as for texts."""
+    bad = (-1, 0, 0, 0, 0)
+    if not _is(word_at(data, at), _CELL, 2):
+        return bad
+    at, place, code, style = _cell_attributes(data, at + 2, place, digits, named)
+    if at < 0:
+        return bad
+    word = word_at(data, at)
+    if _is(word, _CLOSED, 2):
+        return at + 2, place, EMPTY, -1, 0
+    if word & LOW[1] != 0x3E:
+        return bad
+    at += 1
+    if code == _INLINE_TEXT:
+        return _inline(data, at, place)
+    if code == NUMBER and 0 <= style < styles.size:
+        code = np.int64(styles[style])
+    is_formula = _is(word_at(data, at), _FORMULA, 2)
+    if is_formula:
+        at = _past_formula(data, at)
+        if at < 0:
+            return bad
+    start, size = -1, 0
+    is_valued = _is(word_at(data, at), _VALUE, 2)
+    if is_valued:
+        start, size, at = _value(data, at + 2)
+        if at < 0 or (size < 0 and code < TEXT):
+            return bad
+    if not _is(word_at(data, at), _CELL_END, 4):
+        return bad
+    at += 4
+    if code == TEXT and is_valued:
+        return at, place, TEXT, (start if size else -1), size
+    if size:
+        return at, place, code, start, size
+    state[2] += is_formula
+    return at, place, EMPTY, -1, 0
+
+
+@inner
+def _cell_attributes(data, at, place, digits, named):
+    """Where the attributes of a cell end that begin at AT (-1 where they aren't as usual), and what they say: its column,
+    PLACE unless it's said, its type as a code, its style or -1."""
+    bad = (-1, 0, 0, 0)
+    code, style = NUMBER, -1
+    while True:
+        word = word_at(data, at)
+        if word & LOW[1] != 0x20:
+            return at, place, code, style
+        name = (word >> np.uint64(8)) & LOW[1]
+        if (word >> np.uint64(16)) & LOW[2] != _ASSIGNED or (name != _R and name != _S and name != _T):
+            at = _past_attribute(data, at)
+            if at < 0:
+                return bad
+            continue
+        at += 4
+        if name == _R:
+            at, place = _column(data, at)
+            if not digits or word_at(data, at) & LOW[digits] != named:
+                return bad
+            at += digits
+        elif name == _S:
+            style = _number_at(data, at)
+            if style < 0:
+                return bad
+            at += _digits_of(style)
+        else:
+            at, code = _type(data, at)
+        if at >= data.size or data[at] != 0x22:
+            return bad
+        at += 1
+
+
+@inner
+def _column(data, at):
+    """Where the letters of a column end that begin at AT, and its number, -1 without letters."""
+    number = 0
+    for _ in range(3):
+        if at < data.size and 0x41 <= data[at] <= 0x5A:
+            number = number * 26 + np.int64(data[at]) - 0x40
+            at += 1
+    return at, number - 1
+
+
+@inner
+def _type(data, at):
+    """Where the type at AT ends, and its code; the end of DATA where it's no usual one."""
+    word = word_at(data, at)
+    if _is(word, _OF_SHARED, 2):
+        return at + 1, SHARED
+    if _is(word, _OF_NUMBER, 2):
+        return at + 1, NUMBER
+    if _is(word, _OF_BOOLEAN, 2):
+        return at + 1, BOOLEAN
+    if _is(word, _OF_ERROR, 2):
+        return at + 1, ERROR
+    if _is(word, _OF_TEXT, 4):
+        return at + 3, TEXT
+    if word == _OF_INLINE and _is(word_at(data, at + 8), _OF_INLINE_END, 2):
+        return at + 9, _INLINE_TEXT
+    return data.size, NUMBER
+
+
+@inner
+def _value(data, at):
+    """Where the value starts, -1 where there's none, and how many bytes it has, as for texts, of the element `v` whose
+    attributes begin at AT; and where the element ends, -1 where it isn't as usual."""
+    at = _past_attributes(data, at)
+    if at < 0:
+        return -1, 0, -1
+    word = word_at(data, at)
+    if _is(word, _CLOSED, 2):
+        return -1, 0, at + 2
+    if word & LOW[1] != 0x3E:
+        return -1, 0, -1
+    start = at + 1
+    end = _text_end(data, start)
+    is_odd = end < 0
+    if is_odd:
+        end = -end - 1
+    if not _is(word_at(data, end), _VALUE_END, 4):
+        return -1, 0, -1
+    return start, (start - end - 1 if is_odd else end - start), end + 4
+
+
+@inner
+def _past_formula(data, at):
+    at = _past_attributes(data, at + 2)
+    if at < 0 or _is(word_at(data, at), _CLOSED, 2):
+        return at + 2 if at >= 0 else -1
+    if at >= data.size or data[at] != 0x3E:
+        return -1
+    at = parts.first_of(data, at, _OPENINGS, _OPENINGS, parts.NOTHING)
+    return at + 4 if _is(word_at(data, at), _FORMULA_END, 4) else -1
+
+
+@inner
+def _inline(data, at, place):
+    """The same of a cell whose text stands in itself, from behind its opening tag on."""
+    bad = (-1, 0, 0, 0, 0)
+    start, size = -1, 0
+    word = word_at(data, at)
+    if _is(word, _INLINE, 4):
+        at += 4
+        if _is(word_at(data, at), _CHARACTERS, 2):
+            start, size, at = _characters(data, at)
+            if start < 0:
+                return bad
+        if not _is(word_at(data, at), _INLINE_END, 5):
+            return bad
+        at += 5
+    elif _is(word, _EMPTY_INLINE, 5):
+        at += 5
+    if not _is(word_at(data, at), _CELL_END, 4):
+        return bad
+    return at + 4, place, TEXT, (start if size else -1), size
+
+
+@inner
+def find_strings(data, rows, buffer, views, arena, state):
+    """The texts of shared strings as Arrow's views of ARENA, which is as large as DATA and is their buffer with the number
+    BUFFER; each has all of its runs, and not how it's spoken. DATA are whole strings of XML; STATE says where in them to
+    begin, and what is used of ARENA. Gives how many were read; -1 where something isn't as usual."""
+    at, used = state[0], state[1]
+    row = 0
+    while at < data.size and row < rows:
+        begin = used
+        word = word_at(data, at)
+        if _is(word, _EMPTY_ITEM, 5):
+            at += 5
+        elif _is(word, _ITEM, 4):
+            at += 4
+            at, used = _item(data, at, arena, used)
+            if at < 0:
+                return -1
+        else:
+            return -1
+        parts.put_view(views, row, arena, begin, used - begin, buffer)
+        row += 1
+    state[0], state[1] = at, used
+    return row
+
+
+@inner
+def _item(data, at, arena, used):
+    """Where the shared string ends that has its first element at AT, and what is used of ARENA then."""
+    while True:
+        word = word_at(data, at)
+        if _is(word, _ITEM_END, 5):
+            return at + 5, used
+        if _is(word, _SPOKEN, 4):
+            at = _past_spoken(data, at)
+            if at < 0:
+                return -1, 0
+            continue
+        if word == _SPEAKING:
+            at = _past_attributes(data, at + 11)
+            if at < 0 or not _is(word_at(data, at), _CLOSED, 2):
+                return -1, 0
+            at += 2
+            continue
+        is_run = _is(word, _RUN, 3)
+        if is_run:
+            at += 3
+            if _is(word_at(data, at), _LOOK, 4):
+                at = _past_look(data, at)
+                if at < 0:
+                    return -1, 0
+            word = word_at(data, at)
+        if not _is(word, _CHARACTERS, 2):
+            return -1, 0
+        start, size, at = _characters(data, at)
+        if start < 0:
+            return -1, 0
+        used = _copied(data, start, size, arena, used)
+        if used < 0:
+            return -1, 0
+        if is_run:
+            if not _is(word_at(data, at), _RUN_END, 4):
+                return -1, 0
+            at += 4
+
+
+@inner
+def _past_spoken(data, at):
+    """Where the element `rPh` ends that begins at AT."""
+    while at + 6 <= data.size and not _is(word_at(data, at), _SPOKEN_END, 6):
+        at += 1
+    return at + 6 if at + 6 <= data.size else -1
+
+
+@inner
+def _past_look(data, at):
+    """Where the element `rPr` ends that begins at AT and has none but closed ones within."""
+    at += 4
+    if _is(word_at(data, at), _CLOSED, 2):
+        return at + 2
+    while at + 6 < data.size and not (data[at] == 0x3C and data[at + 1] == 0x2F):
+        at += 1
+    word = word_at(data, at)
+    return at + 6 if _is(word, _LOOK_END, 6) else -1
+
+
+@inner
+def _copied(data, start, size, arena, used):
+    """Copies the text at START, SIZE as for texts, into ARENA from USED on; gives where the copy ends, -1 where an entity
+    means nothing. No copy is longer than its text."""
+    if size < 0:
+        return _read(data, start, start - size - 1, arena, used)
+    for index in range(size):
+        arena[used + index] = data[start + index]
+    return used + size
+
+
+@inner
+def _read(data, at, end, arena, used):
+    """The same of a text up to END that has entities, codes such as `_x000D_`, or control characters."""
+    while at < end:
+        mark = data[at]
+        if mark == 0x0D:
+            return -1  # XML has it mean a line feed, with or without another
+        if mark == 0x26:
+            code, at = _entity(data, at + 1, end)
+            if code < 0:
+                return -1
+            used = parts.put_character(arena, used, code)
+            continue
+        if mark == 0x5F and at + 7 <= end and data[at + 1] == 0x78 and data[at + 6] == 0x5F:
+            code = parts.hexadecimal(data, at + 2, end)
+            if 0xD800 <= code <= 0xDFFF:
+                return -1
+            if code >= 0:
+                used = parts.put_character(arena, used, code)
+                at += 7
+                continue
+        arena[used] = mark
+        used += 1
+        at += 1
+    return used
+
+
+@inner
+def _entity(data, at, end):
+    """The character that the entity stands for whose name begins at AT, and where it ends; -1 where it has no meaning."""
+    word = word_at(data, at)
+    if _is(word, _AMP, 4):
+        return 0x26, at + 4
+    if _is(word, _LT, 3):
+        return 0x3C, at + 3
+    if _is(word, _GT, 3):
+        return 0x3E, at + 3
+    if _is(word, _QUOT, 5):
+        return 0x22, at + 5
+    if _is(word, _APOS, 5):
+        return 0x27, at + 5
+    if at >= end or data[at] != 0x23:
+        return -1, at
+    at += 1
+    base = 10
+    if at < end and data[at] == 0x78:
+        base = 16
+        at += 1
+    code = 0
+    begin = at
+    while at < end and data[at] != 0x3B:
+        digit = np.int64(data[at]) - 0x30
+        if digit > 9 and base == 16:
+            digit = (np.int64(data[at]) | 0x20) - 0x57
+            digit = digit if digit >= 10 else -1
+        if digit < 0 or digit >= base:
+            return -1, at
+        code = min(code * base + digit, _MOST_CODE + 1)
+        at += 1
+    is_good = begin < at < end and 0 < code <= _MOST_CODE and not 0xD800 <= code <= 0xDFFF
+    return (code if is_good else -1), at + 1
+
+
+@inner
+def sheet_texts(data, codes, starts, sizes, strings, buffer, views, arena, used):
+    """A column of texts as Arrow's views: those of shared ones are in STRINGS, two numbers each, and others are copied into
+    ARENA, their buffer with the number BUFFER, from USED on; there is room. Gives what is used of it then; -1 where one
+    isn't as usual."""
+    for row in range(starts.size):
+        start, size = np.int64(starts[row]), np.int64(sizes[row])
+        views[2 * row] = views[2 * row + 1] = 0
+        if codes[row] == SHARED:
+            if size > 9:
+                return -1
+            number, is_good = parts.digits(data, start, size)
+            at = 2 * np.int64(number)
+            if not is_good or at >= strings.size:
+                return -1
+            views[2 * row], views[2 * row + 1] = strings[at], strings[at + 1]
+        elif codes[row] == TEXT and start >= 0:
+            top = _copied(data, start, size, arena, used)
+            if top < 0:
+                return -1
+            parts.put_view(views, row, arena, used, top - used, buffer)
+            used = top
+    return used
+
+
+@inner
+def sheet_booleans(data, codes, starts, sizes, flags):
+    """A column of cells that are true or false. Gives how many were read, all unless one is neither."""
+    for row in range(starts.size):
+        flags[row] = 0
+        if codes[row] == BOOLEAN:
+            mark = data[starts[row]]
+            if sizes[row] != 1 or mark & 0xFE != 0x30:
+                return row
+            flags[row] = mark & 1
+    return starts.size

@@ -32,13 +32,36 @@ _HEADER = 8 * 1024  # bytes in which a header ends
 _SAMPLE = 64 * 1024  # bytes of some of the files, from which dialect and types are guessed
 _BLOCK = 4 * 1024 * 1024  # bytes read at once
 _PACK = 128 * 1024 * 1024  # bytes of a pack file that is read whole
+_LINE_END = ord("\n")
 
 
 class Small(msgspec.Struct):
-    """A small file: its member, and its bytes after the header line."""
+    """A small file: its member, and where in DATA, which may hold others too, its bytes after the header line are."""
 
     member: Member
-    body: bytes
+    data: bytes
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """How many bytes these are, with the line end that may lack."""
+        return self.end - self.start + self.is_open
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last line lacks its end."""
+        return self.start < self.end and self.data[self.end - 1] != _LINE_END
+
+    def count(self, mark: bytes) -> int:
+        """How often MARK is in them."""
+        return self.data.count(mark, self.start, self.end)
+
+    def body(self) -> Iterator[bytes | memoryview]:
+        """The bytes, not copied, with the line end that may lack."""
+        yield memoryview(self.data)[self.start : self.end]
+        if self.is_open:
+            yield b"\n"
 
 
 class Group(msgspec.Struct):
@@ -57,14 +80,15 @@ def find_groups(members: Sequence[Member], files: Files, least: int) -> list[Gro
     ]
     compiled.begin(sum(place.length for _, place, _ in small))
     for member, place, suffix in small:
-        data = reader.read(place)
-        end = data.find(b"\n", 0, _HEADER) + 1
-        header = data[:end]
-        if not end or header[:1] in (b"\xef", b"\xff", b"\xfe", b"\n", b"\r"):
+        data, start = reader.read(place)
+        end = start + place.length
+        begin = data.find(b"\n", start, min(end, start + _HEADER)) + 1
+        header = data[start:begin]
+        if not begin or header[:1] in (b"\xef", b"\xff", b"\xfe", b"\n", b"\r"):
             continue
         group = groups.setdefault((suffix, header), Group(header, []))
-        group.files.append(Small(member, data[end:]))
-    return [group for group in groups.values() if sum(1 for file in group.files if file.body) >= least]
+        group.files.append(Small(member, data, begin, end))
+    return [group for group in groups.values() if sum(1 for file in group.files if file.size) >= least]
 
 
 def _suffix_if_small(member: Member) -> str:
@@ -81,12 +105,12 @@ class _Reader:
         self._files = files
         self._packs: dict[str, bytes | None] = {}
 
-    def read(self, place: Place) -> bytes:
-        """The bytes at PLACE."""
+    def read(self, place: Place) -> tuple[bytes, int]:
+        """Bytes in which those at PLACE are, and where."""
         pack = self._pack(place.file)
-        if pack is not None:
-            return pack[place.offset : place.offset + place.length]
-        return open_source(self._files, place, "").read(0, place.length)
+        if pack is not None and place.offset + place.length <= len(pack):
+            return pack, place.offset
+        return open_source(self._files, place, "").read(0, place.length), 0
 
     def _pack(self, name: str) -> bytes | None:
         if name not in self._packs:
@@ -107,8 +131,8 @@ class Part(msgspec.Struct):
 
 def read_group(group: Group, bench: Bench) -> list[Member]:
     """Makes a table of GROUP and gives the members that are in it: none where they are better read one by one."""
-    paired = [file for file in group.files if not file.body.count(b'"') & 1]
-    sample = (group.header + b"".join(_until(_SAMPLE, filter(_is_utf8, paired))))[: 2 * _SAMPLE]
+    paired = [file for file in group.files if not file.count(b'"') & 1]
+    sample = (group.header + _text(_until(_SAMPLE, filter(_is_utf8, paired))))[: 2 * _SAMPLE]
     plan = make_plan_of(sample[: sample.rfind(b"\n") + 1])
     if plan is None or not _is_plain(plan, group, bench):
         return []
@@ -120,16 +144,16 @@ def read_group(group: Group, bench: Bench) -> list[Member]:
     return members
 
 
-def _until(size: int, files: Iterable[Small]) -> Iterator[bytes]:
+def _until(size: int, files: Iterable[Small]) -> Iterator[Small]:
     for file in files:
-        yield _ended(file.body)
-        size -= len(file.body)
+        yield file
+        size -= file.size
         if size <= 0:
             return
 
 
-def _ended(body: bytes) -> bytes:
-    return body if not body or body.endswith(b"\n") else body + b"\n"
+def _text(files: Iterable[Small]) -> bytes:
+    return b"".join(piece for file in files for piece in file.body())
 
 
 def _is_plain(plan: Plan, group: Group, bench: Bench) -> bool:
@@ -149,13 +173,13 @@ def _is_plain(plan: Plan, group: Group, bench: Bench) -> bool:
 
 
 def _is_utf8(file: Small) -> bool:
-    return is_utf8(file.body)
+    return is_utf8(_text([file]))
 
 
 def _parts(files: Iterable[Small], plan: Plan) -> Iterator[Part]:
     """Those of FILES that can be read as one text: UTF-8, with quotes in pairs and as they should be."""
     quote = plan.normal.dialect.quote
-    paired = (file for file in files if quote in (None, b'"') or not file.body.count(quote) & 1)
+    paired = (file for file in files if quote in (None, b'"') or not file.count(quote) & 1)
     made = mapped(_until_full(paired), lambda some: _good_part(some, plan))
     return (part for part in made if part.files)
 
@@ -164,7 +188,7 @@ def _good_part(some: list[Small], plan: Plan) -> Part:
     part = _part(some, plan)
     if part.marks.irregular < 0 and is_utf8(part.text):
         return part
-    return _part([file for file in some if is_utf8(file.body) and _part([file], plan).marks.irregular < 0], plan)
+    return _part([file for file in some if _is_utf8(file) and _part([file], plan).marks.irregular < 0], plan)
 
 
 def _until_full(files: Iterable[Small]) -> Iterator[list[Small]]:
@@ -172,7 +196,7 @@ def _until_full(files: Iterable[Small]) -> Iterator[list[Small]]:
     size = 0
     for file in files:
         some.append(file)
-        size += len(file.body)
+        size += file.size
         if size >= _BLOCK:
             yield some
             some, size = [], 0
@@ -181,11 +205,10 @@ def _until_full(files: Iterable[Small]) -> Iterator[list[Small]]:
 
 
 def _part(files: list[Small], plan: Plan) -> Part:
-    bodies = [_ended(file.body) for file in files]
-    text = b"".join(bodies)
+    text = _text(files)
     dialect = plan.normal.dialect
     marks = counter.mark(text, dialect.delimiter[0], dialect.quote[0] if dialect.quote else None)
-    return Part(files, text, np.cumsum([len(body) for body in bodies]), marks)
+    return Part(files, text, np.cumsum([file.size for file in files]), marks)
 
 
 class _GroupTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import operator
 import os
@@ -11,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from pipeline.model import Reason
-from stages.convert import encoding, geojson, json_large, json_split, reasons
+from stages.convert import encoding, geojson, json_bare, json_large, json_split, reasons
 from stages.convert.encoding import Encoding
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.json_marks import why
@@ -21,6 +22,9 @@ from stages.convert.source import Source
 WHOLE = 16 * 1024 * 1024  # bytes of a document that is read as a whole where it isn't JSON as it should be
 _ROWS = 20_000  # values in a block
 _SUFFIXES = (".json", ".geojson", ".topojson", ".jsonc", ".json5", ".json-seq")
+_PASSED = (
+    "{comments:,} comments and {commas:,} commas before a closing bracket, which JSON doesn't have, were passed over"
+)
 _STRAYS = "{count:,} {what} bytes that mean nothing in {codec}, read as another would"
 
 
@@ -66,10 +70,35 @@ def _read(source: Source, found: Encoding, bench: Bench) -> None:
         try:
             json_large.read(source, found.bom, facts, bench)
         except Refused:
-            if source.length > WHOLE:
+            bare = stack.enter_context(_bare(source, found.bom, bench))
+            if bare is None:
                 raise
-            bench.clear()  # it may be JSON with comments, or several documents
-            _read_whole(source.read(found.bom, source.length), found, facts, bench)
+            bench.clear()
+            json_large.read(bare, 0, facts, bench)
+
+
+@contextmanager
+def _bare(source: Source, start: int, bench: Bench) -> Iterator[Source | None]:
+    """SOURCE from START on without what JSON hasn't, in a file of its own; None where there's nothing of that kind."""
+    with bench.scratch() as path:
+        with path.open("wb") as file:
+            at = range(start, source.length, json_split.PIECE)
+            passed = json_bare.write((source.read(begin, json_split.PIECE) for begin in at), file)
+            size = file.tell()
+        if not any(passed):
+            yield None
+            return
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield Source(descriptor, 0, size, source.path)
+            _note(passed, bench)
+        finally:
+            os.close(descriptor)
+
+
+def _note(passed: json_bare.Passed, bench: Bench) -> None:
+    if passed.comments or passed.commas:
+        bench.notes.append(_PASSED.format(comments=passed.comments, commas=passed.commas))
 
 
 @contextmanager
@@ -95,13 +124,11 @@ def _read_whole(raw: bytes, found: Encoding, facts: dict[str, Any], bench: Bench
     """Makes the tables of RAW, a whole document."""
     text = encoding.to_utf8(raw, found.codec).rstrip(b"\0")  # room that was made and never filled
     json_large.check_cost(text)
-    tables = _tables(text, bench.limits.max_columns)
+    tables, passed = _tables(text, bench.limits.max_columns)
     repaired = [0] * len(tables)
     if strays := encoding.stray_lines(raw, found.codec):
         bench.notes.append(_STRAYS.format(count=strays, what="lines have", codec=found.codec))
-        marked = _tables(
-            encoding.marked(raw, found.codec), bench.limits.max_columns
-        )  # where they were is another value
+        marked, _same = _tables(encoding.marked(raw, found.codec), bench.limits.max_columns)  # there is another value
         repaired = [
             sum(map(operator.ne, rows, others)) for (_title, rows), (_same, others) in zip(tables, marked, strict=True)
         ]
@@ -110,37 +137,34 @@ def _read_whole(raw: bytes, found: Encoding, facts: dict[str, Any], bench: Bench
         _table(rows, title, count, facts, bench)
     if not bench.tables:
         raise Refused(reasons.no_records("its lists are empty"))
+    _note(passed, bench)
 
 
-def _tables(text: bytes, most: int) -> list[tuple[str, list[Any]]]:
+def _tables(text: bytes, most: int) -> tuple[list[tuple[str, list[Any]]], json_bare.Passed]:
+    """The tables of TEXT, and what of it was passed over."""
     if not text.strip():
         raise Refused(reasons.no_records("it has only blank space"))
     try:
-        return lists_in(_value(text), most)
+        value, passed = _value(text)
+        return lists_in(value, most), passed
     except NOT_JSON as error:
         raise Refused(_broken(error, text)) from error
 
 
-def _value(text: bytes) -> Any:
+def _value(text: bytes) -> tuple[Any, json_bare.Passed]:
     """The value of TEXT; comments and commas before a closing bracket are forgiven, and several values."""
     try:
-        return decode_all(text)
-    except NOT_JSON as first:
-        bare = _UNCOMMENTED.sub(_keep_strings, text.replace(b"\x1e", b" "))  # RFC 7464 separates records by it
-        try:
-            return decode_all(bare)
-        except NOT_JSON:
-            several = _several(bare)
-        if len(several) < 2:
-            raise first
-        return several
-
-
-_UNCOMMENTED = re.compile(rb'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/|(?<![\[{,:]),(?=\s*[\]}])', re.DOTALL)
-
-
-def _keep_strings(match: re.Match[bytes]) -> bytes:
-    return match[1] or b" "
+        return decode_all(text), json_bare.Passed(0, 0, 0)
+    except NOT_JSON:
+        file = io.BytesIO()
+        passed = json_bare.write([text], file)
+    try:
+        return decode_all(file.getvalue()), passed
+    except NOT_JSON:
+        found = _several(file.getvalue())
+        if len(found) < 2:
+            raise
+    return found, passed
 
 
 def _several(text: bytes) -> list[Any]:

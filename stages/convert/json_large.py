@@ -27,6 +27,8 @@ _AHEAD = 4096  # bytes after a colon in which its value begins
 ROW = "document"  # the title of what is left beside tables
 _BLANKS = b" \t\r\n"
 _encode = msgspec.json.encode
+_SCALARS = b'"-0123456789tfn'  # their first bytes
+_valid = msgspec.json.Decoder(msgspec.Raw).decode
 _raws = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _of_values = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -95,8 +97,18 @@ class _Document:
             raise json_split.SomethingFollows("it's a sequence of values")
         elif title:
             self._fields.append(_Field(title, start, end))
+        elif first and first in _SCALARS:
+            self._take_scalar(start, end)
         else:
             raise json_split.NotAList("it starts with neither a bracket nor a brace")
+
+    def _take_scalar(self, start: int, end: int) -> None:
+        """Makes a row of the text, number or word that is all of the document."""
+        text = self._source.read(start, min(end - start, json_split.LARGEST + 1)).rstrip(_BLANKS + b"\0")
+        if len(text) > json_split.LARGEST:
+            raise json_split.ElementTooLarge
+        _valid(text)
+        self._add("", lambda: iter([RowBlock(texts=checked([_valued(text)]))]), is_large=False)
 
     def _take_object(self, title: str, start: int, end: int) -> None:
         try:

@@ -22,6 +22,7 @@ LARGEST = 64 * 1024 * 1024  # bytes of one element
 _KEY = 64 * 1024  # bytes of a key
 _BLANKS = b" \t\r\n"
 _BETWEEN = _BLANKS + b"\x1e"
+_IDLE = "there's a comma before its last bracket"
 _valid = msgspec.json.Decoder(msgspec.Raw).decode
 _key = msgspec.json.Decoder(str).decode
 
@@ -150,8 +151,8 @@ class _Level:
 
 
 def items(source: Source, start: int, end: int) -> Iterator[Items]:
-    """The items of the list or object at START (its bracket) up to END, some at a time; a comma after the last one is
-    forgiven. Raises NotAList, ElementTooLarge and CutOff."""
+    """The items of the list or object at START (its bracket) up to END, some at a time. Raises
+    NotAList, ElementTooLarge and CutOff."""
     level, parts = _Level(), _Parts(is_object=source.read(start, 1) == b"{")
     for at, piece in _pieces(source, start, end):
         found = level.take(piece)
@@ -177,6 +178,7 @@ class _Parts:
         self._pieces: list[bytes] = []
         self._size = 0
         self._colons: list[Positions] = []
+        self._is_begun = False
 
     def add(self, piece: bytes, begin: int, found: _Found) -> None:
         """Keeps PIECE from BEGIN on, in which no item ends. Raises ElementTooLarge."""
@@ -191,6 +193,7 @@ class _Parts:
         comma = int(found.commas[-1])
         whole = self._taken(piece[begin:comma], found.commas[:-1] - begin, found.colons[found.colons < comma] - begin)
         _check_not_blank(whole.text)
+        self._is_begun = True
         late = found.colons[found.colons > comma] - (comma + 1)
         self._pieces, self._size, self._colons = [piece[comma + 1 :]], len(piece) - comma - 1, [late]
         return whole._replace(reach=at + comma + 1)
@@ -200,8 +203,10 @@ class _Parts:
         whole = self._taken(piece[begin : found.end], found.commas - begin, found.colons - begin)
         text, commas = whole.text, whole.commas
         if commas.size and not text[int(commas[-1]) + 1 :].strip(_BLANKS):
-            text, commas = text[: int(commas[-1])], commas[:-1]
-        elif not commas.size and (not text or text.isspace()):
+            raise NotAList(_IDLE)
+        if not commas.size and (not text or text.isspace()):
+            if self._is_begun:
+                raise NotAList(_IDLE)
             return None
         _check_not_blank(text)
         return whole._replace(text=text, commas=commas, reach=at + found.end + 1)
@@ -285,7 +290,9 @@ def _named(source: Source, start: int, colons: list[int], commas: list[int], end
     """The values between the object's marks, by the keys before their colons."""
     begins, stops = [start, *commas], [*commas, end]
     if not source.read(begins[-1] + 1, min(_KEY, end - begins[-1] - 1)).strip(_BLANKS):  # nothing after the last comma
-        begins, stops = begins[:-1], stops[:-1]
+        if commas:
+            raise NotAList(_IDLE)
+        begins, stops = [], []
     is_regular = len(begins) == len(colons) and all(
         begin < colon < stop for begin, colon, stop in zip(begins, colons, stops, strict=True)
     )

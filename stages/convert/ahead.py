@@ -46,6 +46,21 @@ class Line(Generic[T]):
             self._changed.notify_all()
 
 
+class Again(Generic[T]):
+    """THINGS that are made once, while they are first gone through, and can be gone through again."""
+
+    def __init__(self, things: Iterator[T]) -> None:
+        self._things = things
+        self._made: list[T] = []
+
+    def __iter__(self) -> Iterator[T]:
+        """Them all; one at a time goes through them."""
+        yield from self._made
+        for thing in self._things:
+            self._made.append(thing)
+            yield thing
+
+
 def ahead(make: Callable[[], Iterable[T]]) -> Iterator[T]:
     """What MAKE gives, made in a thread that is one piece ahead; what it raises is raised here."""
     line: Line[T] = Line(1)

@@ -17,7 +17,7 @@ import polars as pl
 
 from stages.convert import compiled, counter
 from stages.convert.account import RejectedRecord
-from stages.convert.ahead import mapped
+from stages.convert.ahead import Again, mapped
 from stages.convert.blocks import Block, Splitter
 from stages.convert.chunks import Chunk
 from stages.convert.delimited import SUFFIXES, Plan, make_plan_of
@@ -131,17 +131,24 @@ class Part(msgspec.Struct):
 
 def read_group(group: Group, bench: Bench) -> list[Member]:
     """Makes a table of GROUP and gives the members that are in it: none where they are better read one by one."""
-    paired = [file for file in group.files if not file.count(b'"') & 1]
+    paired = [file for some in _until_full(group.files) for file in _paired(some)]
     sample = (group.header + _text(_until(_SAMPLE, filter(_is_utf8, paired))))[: 2 * _SAMPLE]
     plan = make_plan_of(sample[: sample.rfind(b"\n") + 1])
     if plan is None or not _is_plain(plan, group, bench):
         return []
-    parts = list(_parts(paired, plan))
-    members = [file.member for part in parts for file in part.files]
-    if len(members) < 2:
-        return []
-    _GroupTable(plan, group.header, parts, bench).read()
-    return members
+    return _GroupTable(
+        plan, group.header, Again(_parts(paired, plan)), bench, is_large=sum(file.size for file in paired) > _BLOCK
+    ).read()
+
+
+def _paired(files: Sequence[Small]) -> list[Small]:
+    """Those of FILES whose quotes come in pairs."""
+    data, start, end = files[0].data, files[0].start, files[-1].end
+    if any(file.data is not data or not start <= file.start <= file.end <= end for file in files):
+        return [file for file in files if not file.count(b'"') & 1]
+    quotes = np.flatnonzero(np.frombuffer(data, np.uint8, end - start, start) == ord('"')) + start
+    bounds = np.searchsorted(quotes, [[file.start for file in files], [file.end for file in files]])
+    return [file for file, count in zip(files, bounds[1] - bounds[0], strict=True) if not count & 1]
 
 
 def _until(size: int, files: Iterable[Small]) -> Iterator[Small]:
@@ -214,19 +221,26 @@ def _part(files: list[Small], plan: Plan) -> Part:
 class _GroupTable:
     """The one table of a group of files."""
 
-    def __init__(self, plan: Plan, header: bytes, parts: Sequence[Part], bench: Bench) -> None:
+    def __init__(self, plan: Plan, header: bytes, parts: Iterable[Part], bench: Bench, *, is_large: bool) -> None:
         self._plan = plan
         self._header = header
         self._parts = parts
         self._bench = bench
+        self._is_large = is_large
 
-    def read(self) -> None:
-        """Makes the table."""
-        paths = [file.member.path for part in self._parts for file in part.files]
-        sheet = self._bench.sheet(_stem(paths), _folder(paths))
-        parts, is_large = self._parts, len(self._parts) > 1
-        table = TextTable(self._plan.layout, sheet, lambda: map(self._block, parts), self._bench, is_large=is_large)
+    def read(self) -> list[Member]:
+        """Makes the table and gives the members that are in it: none, and no table, for fewer than two."""
+        sheet = self._bench.sheet()
+        table = TextTable(
+            self._plan.layout, sheet, lambda: map(self._block, self._parts), self._bench, is_large=self._is_large
+        )
         columns, totals = table.scan()
+        members = [file.member for part in self._parts for file in part.files]
+        if len(members) < 2:
+            sheet.discard()
+            return []
+        paths = [member.path for member in members]
+        sheet.name(_folder(paths), _stem(paths))
         sheet.facts = {
             **self._plan.facts,
             "blank_lines": totals.blank,
@@ -235,6 +249,7 @@ class _GroupTable:
             "group": ["delimited", *self._plan.header.names],
         }
         sheet.finish(totals.read, columns)
+        return members
 
     def _block(self, part: Part) -> Block:
         """PART as a block, with the file of each of its rows."""

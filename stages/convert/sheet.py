@@ -35,6 +35,10 @@ class Sheet:
         self.facts: dict[str, Any] = {}
         self.part: TablePart | None = None  # once it's finished
 
+    def name(self, source: str, title: str) -> None:
+        """Says what it's a table of, where that's known late."""
+        self._source, self._title = source, title
+
     def write(self, frame: pl.DataFrame) -> None:
         """Adds rows; every frame has the same schema. Raises TooManyRows."""
         if self._most_rows and self._file.rows + frame.height > self._most_rows:

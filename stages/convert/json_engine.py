@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.convert import json_marks
+from stages.convert import json_keys, json_marks
 from stages.convert.columns import fit
 from stages.convert.json_marks import Tokens
 from stages.convert.shapes import TIMES, Shape
@@ -62,6 +62,9 @@ def read(texts: Texts, shapes: dict[str, Shape], tokens: Tokens | None = None) -
     for column, shape in zip(frame.get_columns(), shapes.values(), strict=True):
         found.take_fields(column, shape)
     if not found.accounts_for(tokens) or (found.has_tiny and _SMALL_EXPONENT.search(texts.data)):
+        return None
+    # A key that's null can't be told from one that isn't there, by the engine's columns.
+    if tokens.nulls > found.nulls_in_lists and json_keys.count(texts.data, shapes) != tokens.colons:
         return None
     return _columns(frame, shapes)
 

@@ -10,7 +10,7 @@ import msgspec
 from stages.convert import compiled, dialect, dialect_told, encoding, header, reasons
 from stages.convert.ahead import ahead
 from stages.convert.blocks import Block, Splitter, Wider
-from stages.convert.chunks import chunks
+from stages.convert.chunks import Chunk, chunks
 from stages.convert.encoding import Encoding
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.kinds import NULL
@@ -22,6 +22,7 @@ CHUNK = 4 * 1024 * 1024  # larger ones fall out of the caches, and each is fresh
 SUFFIXES = (".csv", ".tsv", ".tab", ".psv", ".ssv")
 _MAYBE = (".txt", ".dat", ".data", ".asc", ".prn", ".xls", ".xlsx", "")
 _CHANGES = "its #Fields lines name other columns further down, so it's no table of columns"
+_FEW_LINES = 6  # by which a dialect can be told
 _SKIPPED_TEXT = 16 * 1024  # characters of skipped lines that facts hold
 
 
@@ -110,13 +111,27 @@ def make_plan(source: Source, head: Head) -> Plan | None:
     found = encoding.detect(head.data, is_whole=head.is_whole)
     if found is None:
         raise Refused(reasons.corrupt("its name says a table of text, but its bytes aren't text"))
-    first = next(chunks(source, found, encoding.HEAD))
+    first = _first(source, found)
     plan = _plan_of(first.text, found, is_whole=first.is_last)
     if plan is None:
         raise Refused(reasons.no_records("it has only blank lines"))
     if head.suffix not in SUFFIXES and (plan.header.width < 2 or plan.facts["dialect_confidence"] < 0.5):
         return None
     return plan
+
+
+def _first(source: Source, found: Encoding) -> Chunk:
+    """The first lines of SOURCE: more bytes of it where lines are so long that few would tell how records are parted."""
+    size = encoding.HEAD
+    first = next(chunks(source, found, size))
+    while not first.is_last and size < CHUNK and not _has_lines(first.text):
+        size *= 4
+        first = next(chunks(source, found, size))
+    return first
+
+
+def _has_lines(text: bytes) -> bool:
+    return text.count(b"\n") >= _FEW_LINES or text.count(b"\r") >= _FEW_LINES
 
 
 def make_plan_of(text: bytes) -> Plan | None:

@@ -16,7 +16,9 @@ from stages.convert.normal import Normal, Written, fitting, normal
 from stages.convert.other_hands import parted_header, usual_width
 from stages.convert.records import Dialect, Record, read_record
 
-LINES = 200  # looked at where a file isn't plainly regular
+LINES = 200  # looked at where a file isn't plainly regular,
+_LONG = 256 * 1024  # and no more than these bytes of them, each candidate being tried on all,
+_FEW = 3  # unless that would leave fewer lines
 _QUICK_LINES = 48
 _ENOUGH = 20  # regular records before one that isn't
 
@@ -41,7 +43,7 @@ def choose(text: bytes, *, is_whole: bool) -> Choice:
     said = told(first_lines(fitting(msgspec.structs.replace(lines, is_indented=False), text)[1], LINES))
     if said is not None:
         return _read_as_told(text, said, lines, is_whole)
-    sample = first_lines(fitting(lines, text)[1], LINES)
+    sample = _sample(fitting(lines, text)[1])
     hint = _HINT.match(sample)
     if hint:
         return _read(text, msgspec.structs.replace(lines, delimiter=hint[1]), 1.0, is_whole)
@@ -74,6 +76,14 @@ def _lines(text: bytes) -> Written:
 
 _ALONE = re.compile(rb"\r(?!\n)|\x1e")
 _ENCLOSED = re.compile(rb'"[^"]*"')
+
+
+def _sample(text: bytes) -> bytes:
+    """What candidates are tried on: the first lines of TEXT."""
+    part = first_lines(text, LINES)
+    if len(part) <= _LONG:
+        return part
+    return max(part[: part.rfind(b"\n", 0, _LONG) + 1], first_lines(part, _FEW), key=len)
 
 
 def first_lines(text: bytes, count: int) -> bytes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from operator import eq
 
 from stages.convert.normal import BOX, WRAPPED, Written, unwrapped
 
@@ -27,6 +29,8 @@ _BESIDE = frozenset(bytes((code,)) for code in b"|~#*^&<>=!+:%$;,\t@-")  # what 
 _NO_DELIMITERS = frozenset(b"\r\n\"'`._-/\\@()[]{}")
 IF_STEADY = (b"/", b"_", b"@", b"-", b"\\")  # common in values, so only where they stand alike in all lines
 _STEADY = 0.9  # the share of lines that have as many of a mark as the first one
+
+csv.field_size_limit(2**31 - 1)  # else a field of 128 KiB ends what is read of a file, whatever the dialect
 
 
 def candidates(sample: bytes) -> Iterator[Written]:
@@ -81,7 +85,7 @@ def _collapsings(sample: bytes) -> tuple[bool, ...]:
 def _escapes(sample: bytes, quote: bytes | None, delimiter: bytes) -> Iterator[bytes | None]:
     """None, and what may take a quote's or a delimiter's meaning away: a backslash, or what stands before quotes only."""
     yield None
-    if any(b"\\" + mark in sample for mark in (quote, delimiter) if mark):
+    if b"\\" not in delimiter and any(b"\\" + mark in sample for mark in (quote, delimiter) if mark):
         yield b"\\"
     for mark in _ODD_ESCAPES if quote else ():
         before = sample.count(mark + (quote or b""))
@@ -175,9 +179,12 @@ def _is_padded(sample: bytes, delimiter: bytes) -> bool:
     if b" " + delimiter not in sample:
         return False
     lines = [line.decode("utf-8", "replace") for line in sample.split(b"\n")[:_LOOK] if line.strip()]
-    mark = delimiter.decode()
-    places = {tuple(index for index in range(len(line)) if line.startswith(mark, index)) for line in lines}
-    return len(lines) > 2 and len(places) == 1
+    places = (_places(line, delimiter.decode()) for line in lines)
+    return len(lines) > 2 and all(map(eq, places, itertools.repeat(_places(lines[0], delimiter.decode()))))
+
+
+def _places(line: str, mark: str) -> list[int]:
+    return [found.start() for found in re.finditer(re.escape(mark), line)]
 
 
 def _in_quotes(lines: Sequence[bytes]) -> Iterator[Written]:

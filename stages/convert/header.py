@@ -236,12 +236,15 @@ _NAMES = frozenset(
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
     """NAMES trimmed, filled (`column_3`) and told apart (`name_2`), case aside, as SQL readers need it."""
     taken: set[str] = set()
+    copies: dict[str, int] = {}  # of a name, those that are taken: to begin at the first anew is slow for many
     result = []
     for number, name in enumerate(names, 1):
         base = " ".join(name.replace("\0", "").replace("\ufeff", "").split()) or f"column_{number}"
-        candidate, copy = base, 2
+        key = base.lower()
+        candidate, copy = base, copies.get(key, 2)
         while candidate.lower() in taken:
             candidate, copy = f"{base}_{copy}", copy + 1
+        copies[key] = copy
         taken.add(candidate.lower())
         result.append(candidate)
     return tuple(result)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from stages.convert.dialect_marks import candidates
 from stages.convert.dialect_score import _wrapped_share, best_of, score
+from stages.convert.header import unique_names
 from stages.convert.records import Dialect, _patterns, _read, read_record
+from tests.stages.convert.conftest import Bench
 from tests.stages.convert.pollution import Table, text_of
 from tests.stages.convert.pollution_systematic import bases, delimiter_ways, joined
 
@@ -89,3 +91,19 @@ def test_lines_without_quotes(parts: list[bytes], width: int) -> None:
         line = text[: found.end].removesuffix(b"\n").removesuffix(b"\r")
         assert (found.fields, found.is_regular, found.is_open) == (line.split(b","), True, False)
         assert found.end == (text.find(b"\n") + 1 or len(text))
+
+
+@pytest.mark.parametrize("filler", ["lorem ipsum ", "it's 'so' so ", 'he said "yes" '])
+def test_lines_of_half_a_megabyte(bench: Bench, filler: str) -> None:
+    """Where the first 256 KiB hold no whole line, more of the file is looked at: one line would be parted anyhow."""
+    long = (filler * 500_000)[:500_000].strip()
+    records = [f"{number},{long},x" for number in range(8)]
+    done = bench.csv("\n".join([*records, ""]).encode())
+    assert (done.part.facts["delimiter"], done.part.rows) == (",", 8)
+    assert done.rows[3] == (3, long, "x")
+
+
+def test_names_that_are_all_the_same() -> None:
+    """Each is told apart from those before it, which are not gone through anew."""
+    names = unique_names(["a", "A_3", *["A"] * 100_000])
+    assert (names[:5], names[-1], len(set(names))) == (("a", "A_3", "A_2", "A_4", "A_5"), "A_100002", 100_002)

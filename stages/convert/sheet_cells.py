@@ -3,6 +3,7 @@ unpacked. It takes what is written as spreadsheets do, one kind of cell in each 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,20 +13,22 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.convert import compiled, sheet_codes, sheet_styles
+from stages.convert import compiled, sheet_codes, sheet_frame, sheet_styles
 from stages.convert.ahead import mapped
 from stages.convert.compiled import Kernels
 from stages.convert.encoding import is_utf8
 from stages.convert.fields import Columns, Fields, column_of, room
 from stages.convert.sheet_area import column_number
 from stages.convert.sheet_days import MILLISECONDS, Shown
+from stages.convert.sheet_frame import Odd
 from stages.convert.sheet_grid import MERGED
 from stages.convert.sheet_xml import Package, Part
 
 _BEGIN, _END, _ROW, _ROW_END = b"<sheetData>", b"</sheetData>", b"<row", b"</row>"
-_STRINGS, _STRING, _STRING_END = "xl/sharedStrings.xml", b"<si", b"</si>"
+_STRING, _STRING_END, _STRINGS_END = b"<si", b"</si>", b"</sst>"
+_STRINGS, _STYLES = "xl/sharedStrings.xml", "xl/styles.xml"
+_OTHERS = ("xl/workbook.xml", "xl/_rels/workbook.xml.rels", _STYLES)
 _PLACED = re.compile(rb"<c r=\"([A-Z]{1,3})[0-9]")
-_MERGED = re.compile(rb"<mergeCell [^>]*?ref=\"[A-Z]+([0-9]+)")
 _PIECE = 4 * 1024 * 1024  # bytes of XML
 _MOST_COLUMNS = 16_384  # of a sheet
 _CODES = {
@@ -70,10 +73,6 @@ class Cells(msgspec.Struct):
     part: Part
 
 
-class _Odd(Exception):
-    """Something isn't as usual."""
-
-
 class _Texts(msgspec.Struct):
     """Texts as Arrow's views, two numbers each, and the buffers that they lie in."""
 
@@ -102,7 +101,7 @@ def load(package: Package, member: str) -> Cells | None:
         return None
     try:
         return _Reader(kernels, package, member).load()
-    except _Odd:
+    except Odd:
         return None
 
 
@@ -111,79 +110,81 @@ class _Reader:
         self._kernels = kernels
         self._package = package
         self._member = member
+        sheet_frame.check(package, *_OTHERS)
+        if _STYLES in package.names():
+            sheet_frame.check_formats(package.read(_STYLES))
         self._styles = np.array([_CODES[shown] for shown in sheet_styles.shown(package)], np.uint8)
         self._is_1904 = sheet_styles.is_1904(package)
-        self._strings = self._read_strings() if package.size(_STRINGS) else _Texts(np.empty(0, np.uint64), [])
+        self._strings = self._read_strings() if _STRINGS in package.names() else _Texts(np.empty(0, np.uint64), [])
         self._columns = 0
-        self._tail = b""
+        self._around = b""  # the XML before the rows and after them
 
     def load(self) -> Cells:
-        """The sheet. Raises _Odd."""
+        """The sheet. Raises Odd."""
         pieces = self._pieces()
         first = next(pieces)
         cut = first.find(_ROW_END) + len(_ROW_END)
-        names, left, top = self._names(first[:cut])
-        numbered = enumerate(_with(first[cut:], pieces))
-        made = [piece for piece in mapped(numbered, lambda pair: self._piece(*pair)) if piece is not None]
+        names, left, top, unvalued = self._names(first[:cut])
+        numbered = enumerate(filter(None, itertools.chain([first[cut:]], pieces)))
+        made = list(mapped(numbered, lambda pair: self._piece(*pair)))
         last = top
         for piece in made:
             if last + piece.rows != piece.last:
-                raise _Odd
+                raise Odd
             last = piece.last
         if any(piece.blank for piece in made[:-1]) or any(piece.bits[:left] != [1] * left for piece in made):
-            raise _Odd
-        if any(top <= int(row) < top + MERGED for row in _MERGED.findall(self._tail)):
-            raise _Odd
+            raise Odd
+        if any(top <= row < top + MERGED for row in sheet_frame.merged_rows(self._around, "sheetData")):
+            raise Odd
         blank = made[-1].blank if made else 0
         buffers = [*self._strings.buffers, *(piece.arena for piece in made)]
         rows = sum(piece.rows for piece in made) - blank
         columns = [self._joined(made, index, rows, buffers) for index in range(left, left + len(names))]
-        part = Part(sum(piece.errors for piece in made), sum(piece.unvalued for piece in made))
+        part = Part(sum(piece.errors for piece in made), unvalued + sum(piece.unvalued for piece in made))
         return Cells(names, columns, top - 1, left, rows, part)
 
     def _pieces(self) -> Iterator[bytes]:
         """The sheet's rows, in pieces of whole ones."""
-        begin, piece = -1, b""
-        for part in self._package.parted(self._member, _ROW_END, _PIECE):
+        begin, head, piece = -1, b"", b""
+        for part in sheet_frame.parted(self._package, self._member, _ROW_END, _PIECE):
             piece = part
             if begin < 0:
                 begin = part.find(_BEGIN)
-                piece = part[begin + len(_BEGIN) :]
+                head, piece = part[: begin + len(_BEGIN)], part[begin + len(_BEGIN) :]
             if begin < 0:
-                raise _Odd
+                raise Odd
             if piece.endswith(_ROW_END):
                 yield piece
         end = piece.find(_END)
         if end < 0:
-            raise _Odd
-        self._tail = piece[end:]
+            raise Odd
+        self._around = head + piece[end:]
         yield piece[:end]
 
-    def _names(self, row: bytes) -> tuple[list[str], int, int]:
-        """The texts of the first ROW, in which column the first of them is, and the row's number."""
+    def _names(self, row: bytes) -> tuple[list[str], int, int, int]:
+        """The texts of the first ROW, in which column the first of them is, the row's number, and how many formulas without a
+        result it has."""
         placed = _PLACED.findall(row)
         self._columns = min(column_number(placed[-1]) if placed else row.count(b"<c"), _MOST_COLUMNS)
         piece = self._piece(0, row)
-        if piece is None or piece.rows != 1:
-            raise _Odd
+        if piece.rows != 1:
+            raise Odd
         filled = [index for index, bits in enumerate(piece.bits) if bits != 1]
         if not filled or any(not piece.bits[index] & _TEXTS for index in filled):
-            raise _Odd
+            raise Odd
         left, right = filled[0], filled[-1] + 1
         buffers = [*self._strings.buffers, piece.arena]
         names = [self._joined([piece], index, 1, buffers)[0] or "" for index in range(left, right)]
         if not all(names):
-            raise _Odd
+            raise Odd
         self._columns = right
-        return names, left, piece.last
+        return names, left, piece.last, piece.unvalued
 
-    def _piece(self, number: int, data: bytes) -> _Piece | None:
-        """The rows that DATA, the piece with NUMBER, has; None where there are none."""
+    def _piece(self, number: int, data: bytes) -> _Piece:
+        """The rows that DATA, the piece with NUMBER, has. Raises Odd."""
         rows, columns = data.count(_ROW), self._columns
-        if not rows and not data:
-            return None
         if not is_utf8(data):
-            raise _Odd
+            raise Odd
         starts, sizes = room(columns, rows)
         codes, state = np.empty((columns, rows), np.uint8), np.zeros(3 + columns, np.int64)
         state[1] = -1
@@ -191,7 +192,7 @@ class _Reader:
         array = np.frombuffer(data, np.uint8)
         found = self._kernels.find_in_sheet(array, self._styles, columns, rows, *places, state)
         if found != rows or state[0] != len(data):
-            raise _Odd
+            raise Odd
         bits = state[3:].tolist()
         errors = 0
         for index in (index for index in range(columns) if bits[index] & _ERRORS):
@@ -213,7 +214,7 @@ class _Reader:
         if not kind:
             return pl.repeat(None, rows, dtype=pl.Null, eager=True)
         if not any(kind & ~one == 0 for one in _KINDS):
-            raise _Odd
+            raise Odd
         nulls = np.concatenate([piece.nulls[index] for piece in pieces])[:rows]
         if kind & _TEXTS:
             views = np.concatenate([_or_zeros(piece, index, 2, np.uint64) for piece in pieces])[: 2 * rows]
@@ -229,18 +230,18 @@ class _Reader:
         return column_of(pa.timestamp("ms"), nulls, _moments(numbers, nulls, is_1904=self._is_1904))
 
     def _read_strings(self) -> _Texts:
-        """The shared strings. Raises _Odd."""
+        """The shared strings. Raises Odd."""
         views = [np.empty(0, np.uint64)]
         buffers: list[Any] = []
         for piece in _strings(self._package):
             if not is_utf8(piece):
-                raise _Odd
+                raise Odd
             rows = piece.count(_STRING)
             some, arena, state = np.empty(2 * rows, np.uint64), np.empty(len(piece), np.uint8), np.zeros(2, np.int64)
             data = np.frombuffer(piece, np.uint8)
             found = self._kernels.find_strings(data, rows, len(buffers), some, arena, state)
             if found != rows or state[0] != len(piece):
-                raise _Odd
+                raise Odd
             views.append(some)
             buffers.append(arena[: state[1]].copy())
         return _Texts(np.concatenate(views), buffers)
@@ -263,7 +264,7 @@ class _Values:
         return self._arena[: self._used].copy()
 
     def read(self, index: int, kind: int) -> Any:
-        """Those of a column of KIND, None where it has none. Raises _Odd."""
+        """Those of a column of KIND, None where it has none. Raises Odd."""
         if not kind:
             return None
         if kind & ~_NUMBERS == 0 or kind & ~_MOMENTS == 0:
@@ -272,7 +273,7 @@ class _Values:
             return self._texts(index)
         if kind == _BOOLEANS:
             return self._booleans(index)
-        raise _Odd
+        raise Odd
 
     def _numbers(self, index: int) -> npt.NDArray[np.float64]:
         fields = self._fields
@@ -282,10 +283,10 @@ class _Values:
             return numbers
         texts = Columns(self._kernels, fields).numbers(index)
         if texts is None:
-            raise _Odd
+            raise Odd
         found = texts.cast(pl.Float64, strict=False)
         if found.null_count() != texts.null_count():
-            raise _Odd
+            raise Odd
         return found.to_numpy()
 
     def _texts(self, index: int) -> npt.NDArray[np.uint64]:
@@ -295,7 +296,7 @@ class _Values:
         more = self._strings, self._buffer, views, self._arena, self._used
         self._used = self._kernels.sheet_texts(fields.bytes, *places, *more)
         if self._used < 0:
-            raise _Odd
+            raise Odd
         return views
 
     def _booleans(self, index: int) -> npt.NDArray[np.uint8]:
@@ -303,38 +304,35 @@ class _Values:
         flags = np.empty(fields.rows, np.uint8)
         places = self._codes[index], fields.starts[index], fields.sizes[index]
         if self._kernels.sheet_booleans(fields.bytes, *places, flags) != fields.rows:
-            raise _Odd
+            raise Odd
         return flags
 
 
 def _strings(package: Package) -> Iterator[bytes]:
-    """The shared strings' XML, in pieces of whole ones. Raises _Odd."""
-    is_first, piece = True, b""
-    for part in package.parted(_STRINGS, _STRING_END, _PIECE):
+    """The shared strings' XML, in pieces of whole ones. Raises Odd."""
+    begin, head, piece = -1, b"", b""
+    for part in sheet_frame.parted(package, _STRINGS, _STRING_END, _PIECE):
         piece = part
-        if is_first:
+        if begin < 0:
             begin = part.find(_STRING)
-            piece = part[begin:] if begin >= 0 else b""
-            is_first = False
+            head, piece = (part[:begin], part[begin:]) if begin >= 0 else (b"", part)
         if piece.endswith(_STRING_END):
             yield piece
-    end = piece.find(b"</sst>")
-    yield piece[: max(0, end)]
-
-
-def _with(first: bytes, more: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from more
+    end = piece.find(_STRINGS_END)
+    if begin < 0 or end < 0:
+        raise Odd
+    sheet_frame.merged_rows(head + piece[end:], "sst")
+    yield piece[:end]
 
 
 def _blank(codes: npt.NDArray[np.uint8]) -> int:
-    """How many of the last rows of CODES are empty; all rows before have something. Raises _Odd."""
+    """How many of the last rows of CODES are empty; all rows before have something. Raises Odd."""
     if any(column.all() for column in codes):
         return 0
     filled = np.any(codes, axis=0)
     count = int(np.count_nonzero(filled))
     if not np.all(filled[:count]):
-        raise _Odd
+        raise Odd
     return len(filled) - count
 
 
@@ -347,7 +345,7 @@ def _moments(numbers: npt.NDArray[np.float64], nulls: npt.NDArray[np.bool_], *, 
     """The milliseconds since 1970 of NUMBERS of days, as the engine has them."""
     numbers = np.where(nulls, _EPOCH, numbers)
     if not ((numbers >= 1) & (numbers < _LAST)).all():
-        raise _Odd
+        raise Odd
     numbers = numbers + _FIRST[is_1904]
     return _milliseconds(np.where(numbers < _LEAP, numbers + 1, numbers)) - _EPOCH * MILLISECONDS
 
@@ -355,9 +353,11 @@ def _moments(numbers: npt.NDArray[np.float64], nulls: npt.NDArray[np.bool_], *, 
 def _clocks(numbers: npt.NDArray[np.float64], nulls: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """The nanoseconds since midnight of NUMBERS that are parts of a day."""
     numbers = np.where(nulls, 0, numbers)
+    if not ((numbers >= 0) & (numbers < 1)).all():
+        raise Odd
     found = _milliseconds(numbers)
-    if not ((numbers >= 0) & (numbers < 1) & (found < MILLISECONDS)).all():
-        raise _Odd
+    if not (found < MILLISECONDS).all():
+        raise Odd
     return found * 1_000_000
 
 

@@ -24,8 +24,8 @@ _CHARACTERS, _CHARACTERS_END = _word(b"<t"), _word(b"</t>")
 _ITEM, _ITEM_END, _EMPTY_ITEM = _word(b"<si>"), _word(b"</si>"), _word(b"<si/>")
 _RUN, _RUN_END, _LOOK, _LOOK_END = _word(b"<r>"), _word(b"</r>"), _word(b"<rPr"), _word(b"</rPr>")
 _SPOKEN, _SPOKEN_END, _SPEAKING = _word(b"<rPh"), _word(b"</rPh>"), _word(b"<phoneti")
-_IS_SPACE, _PRESERVED = _word(b" xml:spa"), _word(b"preserve")
-_CLOSED, _ASSIGNED = _word(b"/>"), _word(b'="')
+_IS_SPACE, _IS_PRESERVED, _IS_ALL_OF_IT = _word(b" xml:spa"), _word(b'ce="pres'), _word(b'erve"')
+_CLOSED, _END_TAG, _NO_ELEMENT, _ASSIGNED = _word(b"/>"), _word(b"</"), _word(b"<!"), _word(b'="')
 _OF_TEXT, _OF_INLINE, _OF_INLINE_END = _word(b'str"'), _word(b"inlineSt"), _word(b'r"')
 _OF_NUMBER, _OF_SHARED, _OF_BOOLEAN, _OF_ERROR = _word(b'n"'), _word(b's"'), _word(b'b"'), _word(b'e"')
 _AMP, _LT, _GT, _QUOT, _APOS = _word(b"amp;"), _word(b"lt;"), _word(b"gt;"), _word(b"quot;"), _word(b"apos;")
@@ -33,6 +33,7 @@ _OPENINGS, _AMPERSANDS, _LINES, _SPACES = map(parts.each, b"<&_ ")
 _R, _S, _T = map(np.uint64, b"rst")
 _INLINE_TEXT = -TEXT
 _MOST_CODE = 0x10FFFF
+_MOST_WRITTEN = 0xFF  # what the engine reads of codes such as `_x000D_`; above it, spreadsheets write the characters
 
 
 @hot
@@ -140,12 +141,11 @@ def _characters(data, at):
     """The text of the element `t` at AT: where it starts, how many bytes it has (less one and negative where they say more),
     and where the element ends; -1 where it isn't as usual."""
     at += 2
-    is_kept = False
-    while word_at(data, at) & LOW[1] == 0x20:
-        is_kept = word_at(data, at) == _IS_SPACE and word_at(data, at + 12) == _PRESERVED
-        at = _past_attribute(data, at)
-        if at < 0:
+    is_kept = word_at(data, at) == _IS_SPACE
+    if is_kept:
+        if word_at(data, at + 8) != _IS_PRESERVED or not _is(word_at(data, at + 16), _IS_ALL_OF_IT, 5):
             return -1, 0, 0
+        at += 21
     word = word_at(data, at)
     if _is(word, _CLOSED, 2):
         return at, 0, at + 2
@@ -253,7 +253,7 @@ def _cell(data, at, place, digits, named, styles, state):
     if at < 0:
         return bad
     word = word_at(data, at)
-    if _is(word, _CLOSED, 2):
+    if _is(word, _CLOSED, 2) and code != ERROR:
         return at + 2, place, EMPTY, -1, 0
     if word & LOW[1] != 0x3E:
         return bad
@@ -276,12 +276,28 @@ def _cell(data, at, place, digits, named, styles, state):
     if not _is(word_at(data, at), _CELL_END, 4):
         return bad
     at += 4
+    if code == ERROR and not _is_error(data, start, size):
+        return bad
     if code == TEXT and is_valued:
         return at, place, TEXT, (start if size else -1), size
     if size:
         return at, place, code, start, size
     state[2] += is_formula
     return at, place, EMPTY, -1, 0
+
+
+@inner
+def _is_error(data, start, size):
+    """Whether an error is there, such as `#DIV/0!`: there are more of them than any program knows. Another value would be
+    lost by being none."""
+    end = start + size if size >= 0 else start - size - 1
+    if end < start + 2 or data[start] != 0x23:
+        return False
+    for at in range(start + 1, end):
+        mark = data[at]
+        if not (0x41 <= mark <= 0x5A or 0x2F <= mark <= 0x39 or mark == 0x21 or mark == 0x3F or mark == 0x5F):
+            return False
+    return True
 
 
 @inner
@@ -470,22 +486,35 @@ def _item(data, at, arena, used):
 
 @inner
 def _past_spoken(data, at):
-    """Where the element `rPh` ends that begins at AT."""
-    while at + 6 <= data.size and not _is(word_at(data, at), _SPOKEN_END, 6):
-        at += 1
-    return at + 6 if at + 6 <= data.size else -1
+    """Where the element `rPh` ends that begins at AT; -1 where it isn't as usual."""
+    at = _past_attributes(data, at + 4)
+    if at < 0 or at >= data.size or data[at] != 0x3E:
+        return -1
+    while not _is(word_at(data, at), _SPOKEN_END, 6):
+        at = parts.first_of(data, at + 1, _OPENINGS, _OPENINGS, parts.NOTHING)
+        if at >= data.size or _is(word_at(data, at), _NO_ELEMENT, 2):
+            return -1
+    return at + 6
 
 
 @inner
 def _past_look(data, at):
-    """Where the element `rPr` ends that begins at AT and has none but closed ones within."""
-    at += 4
+    """Where the element `rPr` ends that begins at AT and has none but closed ones within; -1 where it isn't so."""
+    at = _past_attributes(data, at + 4)
+    if at < 0:
+        return -1
     if _is(word_at(data, at), _CLOSED, 2):
         return at + 2
-    while at + 6 < data.size and not (data[at] == 0x3C and data[at + 1] == 0x2F):
-        at += 1
-    word = word_at(data, at)
-    return at + 6 if _is(word, _LOOK_END, 6) else -1
+    if at >= data.size or data[at] != 0x3E:
+        return -1
+    begin = at + 1
+    while True:
+        at = parts.first_of(data, at + 1, _OPENINGS, _OPENINGS, parts.NOTHING)
+        if at != begin and not _is(word_at(data, at - 2), _CLOSED, 2):
+            return -1
+        word = word_at(data, at)
+        if word & LOW[2] == _END_TAG or word & LOW[2] == _NO_ELEMENT or at >= data.size:
+            return at + 6 if _is(word, _LOOK_END, 6) else -1
 
 
 @inner
@@ -514,9 +543,7 @@ def _read(data, at, end, arena, used):
             continue
         if mark == 0x5F and at + 7 <= end and data[at + 1] == 0x78 and data[at + 6] == 0x5F:
             code = parts.hexadecimal(data, at + 2, end)
-            if 0xD800 <= code <= 0xDFFF:
-                return -1
-            if code >= 0:
+            if 0 <= code <= _MOST_WRITTEN:
                 used = parts.put_character(arena, used, code)
                 at += 7
                 continue
@@ -566,7 +593,7 @@ def _entity(data, at, end):
 def sheet_texts(data, codes, starts, sizes, strings, buffer, views, arena, used):
     """A column of texts as Arrow's views: those of shared ones are in STRINGS, two numbers each, and others are copied into
     ARENA, their buffer with the number BUFFER, from USED on; there is room. Gives what is used of it then; -1 where one
-    isn't as usual."""
+    isn't as usual. An empty text is none: its start becomes -1."""
     for row in range(starts.size):
         start, size = np.int64(starts[row]), np.int64(sizes[row])
         views[2 * row] = views[2 * row + 1] = 0
@@ -584,6 +611,8 @@ def sheet_texts(data, codes, starts, sizes, strings, buffer, views, arena, used)
                 return -1
             parts.put_view(views, row, arena, used, top - used, buffer)
             used = top
+        if not views[2 * row] & LOW[4]:
+            starts[row] = -1
     return used
 
 

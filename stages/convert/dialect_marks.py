@@ -39,7 +39,7 @@ def candidates(sample: bytes) -> Iterator[Written]:
     yield from _in_quotes([line.rstrip(b"\r") for line in lines])
     if _is_boxed(lines):
         is_quoted = not any(line.startswith((b"|", b" ")) for line in lines)  # what draws boxes doesn't quote
-        for quote in (None, *[quote for quote in QUOTES if quote in sample and is_quoted]):
+        for quote in (None, *(usual_quotes(sample, b"|") if is_quoted else ())):
             for escape in _escapes(sample, quote, b"|"):
                 yield Written(b"|", quote, escape, is_padded=True, is_boxed=True)
         return
@@ -57,7 +57,7 @@ def _ways(sample: bytes, delimiter: bytes) -> Iterator[Written]:
     for opening, closing in pairs:
         yield Written(delimiter, opening, is_padded=is_padded, closing=closing)
     is_collapsed = _collapsings(sample) if delimiter == b" " else (False,)
-    quotes = [*(quote for quote in QUOTES if quote in sample), *odd_quotes(sample, delimiter)]
+    quotes = [*usual_quotes(sample, delimiter), *odd_quotes(sample, delimiter)]
     for quote in (None, *quotes) if quotes or pairs else (b'"',):
         for escape in _escapes(sample, quote, delimiter):
             for way in is_collapsed:
@@ -91,6 +91,25 @@ def _escapes(sample: bytes, quote: bytes | None, delimiter: bytes) -> Iterator[b
         before = sample.count(mark + (quote or b""))
         if before > 1 and before + 2 * sample.count(mark * 2) == sample.count(mark):
             yield mark
+
+
+@lru_cache(maxsize=32)
+def usual_quotes(sample: bytes, delimiter: bytes) -> list[bytes]:
+    """Those of QUOTES that may enclose fields: apostrophes and the like only where that's seen. Now and then a value has
+    them about it, and it must keep them."""
+    return [quote for quote in QUOTES if quote in sample and (quote == b'"' or _is_seen(quote, sample, delimiter))]
+
+
+def _is_seen(quote: bytes, sample: bytes, delimiter: bytes) -> bool:
+    """Whether QUOTE encloses all of a record, or a field in half of the lines below the header, or what parts fields."""
+    mark, edge = re.escape(quote), re.escape(delimiter)
+    blanks = rb"" if delimiter == b" " else rb" *"
+    field = rb"%b%b(?:[^%b\n]|%b|(?<=\\)%b)*+%b%b" % (blanks, mark, mark, mark * 2, mark, mark, blanks)
+    if re.search(rb"^%b(?:%b%b)+\r?$" % (field, edge, field), sample, re.MULTILINE):
+        return True
+    found = re.findall(rb"(?:^|(?<=%b))%b(?=%b|\r?$)" % (edge, field, edge), sample, re.MULTILINE)
+    is_much = len(found) > 1 and len(found) * 2 >= sample.count(b"\n") - 1
+    return is_much or any(delimiter in text for text in found)
 
 
 @lru_cache(maxsize=32)

@@ -12,7 +12,15 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from stages.convert.dialect_marks import COMMON, ENCLOSED, IF_STEADY, QUOTES, is_steady, odd_quotes, quote_pairs
+from stages.convert.dialect_marks import (
+    COMMON,
+    ENCLOSED,
+    IF_STEADY,
+    is_steady,
+    odd_quotes,
+    quote_pairs,
+    usual_quotes,
+)
 from stages.convert.kinds import NULL, TEXT, classify
 from stages.convert.normal import Written, fitting
 from stages.convert.records import Dialect, read_record
@@ -173,7 +181,7 @@ def _quoting(sample: bytes, written: Written) -> float:
     if written.quote is not None:
         sample = sample.replace(written.quote * 2, written.quote) if written.is_doubled else sample
         return rest * _wrapped_share(sample, written.delimiter, written.quote, written.escape)
-    quotes = [*(quote for quote in QUOTES if quote in sample), *odd_quotes(sample, written.delimiter)]
+    quotes = [*usual_quotes(sample, written.delimiter), *odd_quotes(sample, written.delimiter)]
     return rest - rest * max((_wrapped_share(sample, written.delimiter, quote, None) for quote in quotes), default=0.0)
 
 

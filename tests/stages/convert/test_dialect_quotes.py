@@ -99,3 +99,37 @@ def test_two_around_all(bench: Bench) -> None:
 )
 def test_two_of_other_kinds(bench: Bench, text: bytes, rows: list[tuple[str | None, ...]]) -> None:
     assert bench.csv(text, types="text").rows == rows
+
+
+@pytest.mark.parametrize("mark", ["'", "`"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("places", [(4,), (4, 9, 20)])
+def test_a_few_values_in_apostrophes_keep_them(
+    bench: Bench, mark: str, delimiter: str, places: tuple[int, ...]
+) -> None:
+    """No other field has them, so they're part of the values."""
+    rows = [(str(n), f"{mark}q{mark}" if n in places else f"name{n}", f"{n}.5") for n in range(30)]
+    done = bench.csv("".join(delimiter.join(row) + "\n" for row in [("id", "name", "v"), *rows]).encode(), types="text")
+    assert table(done) == (["id", "name", "v"], rows)
+
+
+@pytest.mark.parametrize("quoted", ["'a, b'", "'a, it''s b'"])
+def test_one_value_in_apostrophes_that_needs_them(bench: Bench, quoted: str) -> None:
+    rows = [(str(n), quoted if n == 4 else f"name{n}", f"{n}.5") for n in range(30)]
+    done = bench.csv("".join(",".join(row) + "\n" for row in [("id", "name", "v"), *rows]).encode(), types="text")
+    assert done.rows[4] == ("4", quoted[1:-1].replace("''", "'"), "4.5")
+
+
+@pytest.mark.parametrize("mark", ["'", "`"])
+@pytest.mark.parametrize("shape", ["a record", "a column", "half a column"])
+def test_apostrophes_that_quote(bench: Bench, mark: str, shape: str) -> None:
+    def is_quoted(row: int, column: int) -> bool:
+        return row == 7 if shape == "a record" else column == 1 and (shape == "a column" or row % 2 == 0)
+
+    rows = [(str(n), f"name{n}", f"{n}.5") for n in range(30)]
+    lines = [
+        ",".join(f"{mark}{cell}{mark}" if is_quoted(n, at) else cell for at, cell in enumerate(row)) + "\n"
+        for n, row in enumerate(rows)
+    ]
+    done = bench.csv("".join(["id,name,v\n", *lines]).encode(), types="text")
+    assert table(done) == (["id", "name", "v"], rows)

@@ -11,7 +11,8 @@ from stages.convert import compiled, dialect, dialect_told, encoding, header, re
 from stages.convert.ahead import ahead
 from stages.convert.blocks import Block, Splitter, Wider
 from stages.convert.chunks import Chunk, chunks
-from stages.convert.encoding import Encoding
+from stages.convert.dialect_below import below, may_have_counts
+from stages.convert.encoding import Encoding, to_utf8
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.kinds import NULL
 from stages.convert.normal import ColumnsChange, Normal, StandInTaken, Written, normal
@@ -35,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True):
     header: header.Header
     skip: int
     facts: dict[str, Any]
+    end: int = -1  # the byte of the file at which the data ends, where something else follows
 
     @property
     def layout(self) -> Layout:
@@ -115,6 +117,7 @@ def make_plan(source: Source, head: Head) -> Plan | None:
     plan = _plan_of(first.text, found, is_whole=first.is_last)
     if plan is None:
         raise Refused(reasons.no_records("it has only blank lines"))
+    plan = _ended(plan, source, first)
     if head.suffix not in SUFFIXES and (plan.header.width < 2 or plan.facts["dialect_confidence"] < 0.5):
         return None
     return plan
@@ -130,6 +133,21 @@ def _first(source: Source, found: Encoding) -> Chunk:
     return first
 
 
+def _ended(plan: Plan, source: Source, first: Chunk) -> Plan:
+    """PLAN for the records of SOURCE without what stands below them; FIRST are its first lines."""
+    found = below(source, plan.encoding, plan.written, plan.normal, plan.header)
+    if found is None:
+        return plan
+    if first.is_last:
+        text = to_utf8(first.raw[: found.at - first.at], plan.encoding.codec)
+        better = _plan_of(text, plan.encoding, is_whole=True)
+        if better is None or (better.written, better.header.width) != (plan.written, plan.header.width):
+            return plan  # what seems to be below it may as well be a part of it
+        plan = better
+    facts = {**plan.facts, "skipped_after_data": "\n".join(found.lines)[:_SKIPPED_TEXT]}
+    return msgspec.structs.replace(plan, end=found.at, facts=facts)
+
+
 def _has_lines(text: bytes) -> bool:
     return text.count(b"\n") >= _FEW_LINES or text.count(b"\r") >= _FEW_LINES
 
@@ -137,7 +155,9 @@ def _has_lines(text: bytes) -> bool:
 def make_plan_of(text: bytes) -> Plan | None:
     """How to read TEXT, which is UTF-8 or isn't planned for here."""
     found = encoding.detect(text, is_whole=True)
-    return _plan_of(text, found, is_whole=True) if found is not None and found.codec == "utf-8" else None
+    if found is None or found.codec != "utf-8" or may_have_counts(text):  # each file has its own lines below its table
+        return None
+    return _plan_of(text, found, is_whole=True)
 
 
 def _plan_of(text: bytes, found: Encoding, *, is_whole: bool) -> Plan | None:
@@ -179,6 +199,8 @@ def _line(row: Sequence[str]) -> str:
 
 
 def _read(plan: Plan, source: Source, bench: Bench) -> None:
+    if plan.end >= 0:
+        source = Source(source.descriptor, source.offset, plan.end, source.path)
     compiled.begin(source.length)
     sheet = bench.sheet()
 

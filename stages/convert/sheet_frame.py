@@ -57,8 +57,9 @@ def _summed(package: Package, member: str, pieces: Iterator[bytes]) -> Iterator[
 
 def check_formats(styles: bytes) -> None:
     """Raises Odd where the engine may take a format of STYLES for another thing than `sheet_days` does."""
-    codes = (html.unescape((one or other).decode("utf-8", "replace")) for one, other in _FORMAT.findall(styles))
-    if _EASTERN.search(styles) or not all(map(_PLAIN.fullmatch, codes)):
+    codes = [one or other for one, other in _FORMAT.findall(styles)]
+    texts = (html.unescape(code.decode("utf-8", "replace")) for code in codes)
+    if _EASTERN.search(styles) or any(b">" in code for code in codes) or not all(map(_PLAIN.fullmatch, texts)):
         raise Odd
 
 

@@ -306,6 +306,7 @@ def _cell_attributes(data, at, place, digits, named):
     PLACE unless it's said, its type as a code, its style or -1."""
     bad = (-1, 0, 0, 0)
     code, style = NUMBER, -1
+    said = 0  # which were there, a bit each
     while True:
         word = word_at(data, at)
         if word & LOW[1] != 0x20:
@@ -317,6 +318,10 @@ def _cell_attributes(data, at, place, digits, named):
                 return bad
             continue
         at += 4
+        bit = 1 << np.int64(name - _R)
+        if said & bit:
+            return bad
+        said |= bit
         if name == _R:
             at, place = _column(data, at)
             if not digits or word_at(data, at) & LOW[digits] != named:

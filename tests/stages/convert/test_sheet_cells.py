@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,12 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages.convert import compiled, sheet_cells
-from stages.convert.sheet_xml import Package
 from tests.stages.convert.conftest import Bench, Converted
 from tests.stages.convert.workbooks import Error, workbook
 
-SHEET, STRINGS, STYLES = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml", "xl/styles.xml"
-_NS = b'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 often = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 texts = st.one_of(
@@ -116,18 +112,6 @@ def by_openpyxl(table: Sequence[Sequence[Any]]) -> bytes:
 WRITERS: list[Callable[[Sequence[Sequence[Any]]], bytes]] = [
     by_us, by_xlsxwriter, by_xlsxwriter_inline, by_xlsxwriter_1904, by_openpyxl
 ]  # fmt: skip
-
-
-def package_of(data: bytes) -> Package:
-    return Package(data, zipfile.ZipFile(io.BytesIO(data)))
-
-
-def with_member(data: bytes, member: str, content: bytes) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(made, "w") as after:
-        for name in before.namelist():
-            after.writestr(name, content if name == member else before.read(name))
-    return made.getvalue()
 
 
 def facts_of(done: Converted) -> list[Any]:

@@ -81,7 +81,7 @@ ROWS = {  # by what's odd: the rows, and whether the kernels take them
     "an empty place": (HEAD + TWO + THIRD.replace("@", '<c r=""><v>2</v></c>'), False),
     "a place of letters": (HEAD + TWO + THIRD.replace("@", '<c r="A"><v>2</v></c>'), False),
     "a place of digits": (HEAD + TWO + THIRD.replace("@", '<c r="3"><v>2</v></c>'), False),
-    "two places": (HEAD + TWO + THIRD.replace("@", '<c r="B3" r="A3"><v>2</v></c>'), True),
+    "two places": (HEAD + TWO + THIRD.replace("@", '<c r="B3" r="A3"><v>2</v></c>'), False),
     "two numbers": (HEAD + TWO + THREE.replace('r="3"', 'r="3" r="4"', 1), False),
     "two numbers, the other way round": (HEAD + TWO + THREE.replace('r="3"', 'r="4" r="3"', 1), False),
     "attributes of a row": (HEAD + '<row spans="1:2" r="2" ht="15.75" customHeight="1" x14ac:dyDescent="0.25">' + TWO[len('<row r="2">') :], True),

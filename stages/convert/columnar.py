@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pipeline.model import Column
-from stages.convert import arrow_sizes, reasons
+from stages.convert import arrow_sizes, arrow_unfolded, reasons
 from stages.convert.arrow_types import portable, sql_type, unfolded
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.header import unique_names
@@ -48,10 +48,13 @@ _PADDING = 64  # bytes that may follow a stream
 _LARGEST_BATCH = 768 * 1024 * 1024  # bytes of a batch of Arrow's, unpacked, as all of it has to be at once
 _MUCH_UNPACKED = 128 * 1024 * 1024  # bytes of one that may have any ratio,
 _RATIO = 1000  # and how many times its bytes in the file a larger one may have
-_MOST_REPEATED = 16 * 1024**3  # bytes of texts that a file has once and shows in many rows, all rows together
+_MOST_REPEATED = 16 * 1024**3  # bytes that a file has once and shows in many rows, all rows together,
+_ORDINARY = 16  # where a byte of the file's own may stand for so many
+_PIECE_BYTES = GROUP_BYTES // 2  # of rows that are written together, unpacked: a few of them are held at once
+_LARGEST_ROW = 128 * 1024 * 1024  # bytes of a row, unpacked
 _MOST_ROWS = 2**31  # of a batch; one of nothing but nulls takes no bytes
 
-Sizes = npt.NDArray[np.int64]
+Sizes = npt.NDArray[np.float64]
 Batches = Callable[[], Iterator[Any]]
 
 
@@ -241,15 +244,10 @@ def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench)
     target = portable(schema, is_text_only=bench.is_text_only)
     names = unique_names(schema.names)
     sheet = bench.sheet()
-    done = repeated = 0
+    done, pieces = 0, _Pieces()
     for batch in batches():
         batch.validate(full=True)  # the engine trusts offsets and texts, and a damaged file would end this process
-        sizes = _repeats(batch)
-        repeated += int(sizes.sum())
-        if repeated > _MOST_REPEATED:
-            what = f"{done + batch.num_rows:,} rows of it have {repeated:,} bytes of text once it's unpacked"
-            raise Refused(reasons.too_large(what, "Write shorter texts, or fewer rows, and send it again."))
-        for piece in _pieces(batch, sizes):
+        for piece in pieces.of(batch):
             columns = zip(pa.Table.from_batches([piece]).columns, target, strict=True)
             table = pa.Table.from_arrays([unfolded(column, field.type) for column, field in columns], list(names))
             sheet.write(pl.DataFrame(pl.from_arrow(table)))
@@ -268,52 +266,41 @@ def _write(schema: Any, batches: Batches, counted: int, kind: str, bench: Bench)
     sheet.finish(counted, made)
 
 
-def _pieces(batch: Any, sizes: Sizes) -> Iterator[Any]:
-    """BATCH in pieces of so few rows that their texts, SIZES of which it has but once, are held at once."""
-    ends, start = np.cumsum(sizes), 0
-    while start < batch.num_rows:
-        before = int(ends[start - 1]) if start else 0
-        stop = min(start + _ROWS, int(np.searchsorted(ends, before + GROUP_BYTES, "right")))
-        stop = max(start + 1, stop)
-        yield batch.slice(start, stop - start)
+class _Pieces:
+    """Batches in pieces of so few rows that they are held at once, whatever stands in them for something else."""
+
+    def __init__(self) -> None:
+        self._repeated = 0.0  # bytes that the file hasn't got, but its rows have
+
+    def of(self, batch: Any) -> Iterator[Any]:
+        """BATCH piece by piece. Raises Refused where a row is too large, or all of them are together."""
+        unfolded = arrow_unfolded.Unfolded(batch)
+        self._repeated -= _ORDINARY * batch.nbytes
+        for start in range(0, batch.num_rows, _ROWS):
+            sizes = unfolded.sizes(start, min(start + _ROWS, batch.num_rows))
+            self._check(sizes)
+            for begin, end in _cuts(np.cumsum(sizes)):
+                yield batch.slice(start + begin, end - begin)
+        self._repeated = max(0.0, self._repeated)
+
+    def _check(self, sizes: Sizes) -> None:
+        self._repeated += float(sizes.sum())
+        if sizes.max() > _LARGEST_ROW:
+            what = f"a row of it has {int(sizes.max()):,} bytes once it's unpacked"
+            raise Refused(reasons.too_large(what, "Write shorter lists and texts, and send it again."))
+        if self._repeated > _MOST_REPEATED:
+            what = f"its rows have over {_MOST_REPEATED:,} bytes once it's unpacked, many times what it has itself"
+            raise Refused(reasons.too_large(what, "Write shorter texts, or fewer rows, and send it again."))
+
+
+def _cuts(ends: Sizes) -> Iterator[tuple[int, int]]:
+    """Pieces of rows of which the bytes up to each one's end are ENDS: where each piece begins and ends."""
+    start = 0
+    while start < len(ends):
+        before = float(ends[start - 1]) if start else 0.0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _PIECE_BYTES, "right")))
+        yield start, stop
         start = stop
-
-
-def _repeats(batch: Any) -> Sizes:
-    """How many bytes of text each row of BATCH has in columns that store a text but once for many rows."""
-    sizes = np.zeros(batch.num_rows, np.int64)
-    for column in batch.columns:
-        sizes += _sizes_of_repeats(column)
-    return sizes
-
-
-def _sizes_of_repeats(column: Any) -> Sizes | int:
-    import pyarrow as pa
-
-    types = pa.types
-    if types.is_string_view(column.type) or types.is_binary_view(column.type):
-        return _lengths_of_views(column)
-    if types.is_dictionary(column.type) and any(is_it(column.type.value_type) for is_it in _texts(types)):
-        lengths = np.append(_lengths(column.dictionary), 0)  # and what null stands for
-        found: Sizes = lengths[column.indices.cast(pa.int64()).fill_null(len(lengths) - 1).to_numpy()]
-        return found
-    return 0
-
-
-def _texts(types: Any) -> tuple[Callable[[Any], bool], ...]:
-    return types.is_string, types.is_large_string, types.is_binary, types.is_large_binary
-
-
-def _lengths(texts: Any) -> Sizes:
-    import pyarrow.compute as pc
-
-    return np.asarray(pc.binary_length(texts).fill_null(0), np.int64)
-
-
-def _lengths_of_views(column: Any) -> Sizes:
-    """The lengths that COLUMN's views of 16 bytes begin with; of those that are null they mean nothing."""
-    numbers = np.frombuffer(column.buffers()[1], np.int32)[4 * column.offset :: 4][: len(column)]
-    return np.where(np.asarray(column.is_valid()), numbers, 0).astype(np.int64)
 
 
 def _read_avro(source: Source, bench: Bench) -> None:

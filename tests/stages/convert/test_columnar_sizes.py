@@ -60,13 +60,13 @@ def test_a_text_that_is_stored_once_for_many_rows(bench: Bench, kind: str, monke
     written_frames: list[pl.DataFrame] = []
     write = Sheet.write
     monkeypatch.setattr(Sheet, "write", lambda sheet, frame: (written_frames.append(frame), write(sheet, frame))[1])
-    monkeypatch.setattr(columnar, "GROUP_BYTES", 100_000)
+    monkeypatch.setattr(columnar, "_PIECE_BYTES", 100_000)
     done = bench.convert({"a.arrow": repeated("x" * 10_000, 2000)})
     texts = done.frame(done.part)["a"].drop_nulls()
     assert len(texts) == 2000 and set(texts.to_list()) <= {"x" * 10_000, b"x" * 10_000}
-    assert max(frame["a"].drop_nulls().len() for frame in written_frames) == 10
+    assert max(frame["a"].drop_nulls().len() for frame in written_frames) == 9
     written_frames.clear()
-    monkeypatch.setattr(columnar, "GROUP_BYTES", 5_000)  # less than one of them
+    monkeypatch.setattr(columnar, "_PIECE_BYTES", 5_000)  # less than one of them
     done = bench.convert({"a.arrow": repeated("x" * 10_000, 20)})
     assert len(done.frame(done.part)["a"].drop_nulls()) == 20
     assert max(frame["a"].drop_nulls().len() for frame in written_frames) == 1

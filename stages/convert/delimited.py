@@ -141,7 +141,7 @@ def _ended(plan: Plan, source: Source, first: Chunk) -> Plan:
     if first.is_last:
         text = to_utf8(first.raw[: found.at - first.at], plan.encoding.codec)
         better = _plan_of(text, plan.encoding, is_whole=True)
-        if better is None or (better.written, better.header.width) != (plan.written, plan.header.width):
+        if better is None or plan.header.width not in (1, better.header.width):
             return plan  # what seems to be below it may as well be a part of it
         plan = better
     facts = {**plan.facts, "skipped_after_data": "\n".join(found.lines)[:_SKIPPED_TEXT]}

@@ -42,8 +42,6 @@ class _Tail(msgspec.Struct, frozen=True):
 
 def below(source: Source, encoding: Encoding, written: Written, way: Normal, header: Header) -> Below | None:
     """What stands below the table in SOURCE; None where that's nothing, or it can't be told from records."""
-    if header.width < 2:
-        return None
     chunk = _last_lines(source, encoding, written.line_end)
     plain = chunk.text
     try:
@@ -51,7 +49,7 @@ def below(source: Source, encoding: Encoding, written: Written, way: Normal, hea
     except (StandInTaken, Refused):
         return None
     tail = _tail(plain.replace(written.line_end, b"\n"), chunk.text, written, way, header)
-    first = _first_below(tail)
+    first = _first_below(tail) if tail.width > 1 else _count_below_column(tail)
     lines = [line for line in tail.plain[first:] if line.strip()]
     if not lines or first == 0:
         return None
@@ -104,6 +102,17 @@ def _first_below(tail: _Tail) -> int:
     return min(first, _first_note(tail, first))
 
 
+def _count_below_column(tail: _Tail) -> int:
+    """The same where records have one field: only a count of rows counts, below numbers or dates, or of none."""
+    filled = [at for at, count in enumerate(tail.fields) if count]
+    texts = [tail.plain[at].strip() for at in filled]
+    if len(texts) < 2 or not _COUNT_OF_THINGS.fullmatch(texts[-1]):
+        return len(tail.fields)
+    above = texts[max(0, len(texts) - _MOST) : -1]
+    is_typed = len(above) > 1 and all(classify(text) not in (TEXT, NULL) for text in above[1:])
+    return filled[-1] if is_typed or _NONE.match(texts[-1]) else len(tail.fields)
+
+
 def _is_below(tail: _Tail, at: int) -> bool:
     """Whether the line AT says of itself that it's below a table, with fewer fields than records have."""
     text = tail.plain[at].strip()
@@ -145,6 +154,8 @@ _COUNT = re.compile(
     r"|Time: [\d.,:]+ ?m?s?(?: \([\d:.]+\))?|[-=_*~#+|]{3,}",
     re.IGNORECASE,
 )
+_COUNT_OF_THINGS = re.compile(rf"\(?\d[\d,.']* {_THINGS}(?: (?:in set|affected|selected).*)?\)?\.?", re.IGNORECASE)
+_NONE = re.compile(r"\(?0 ")
 _COUNT_BYTES = re.compile(
     rb"^(?:\(?\d[\d,.']* (?:rows?|records?)\b[^\r\n]*|(?:total|count|record|row)s?\b[^\r\n]{0,20}[:=] ?\d+|[-=_*~#]{3,})\r?$",
     re.IGNORECASE | re.MULTILINE,

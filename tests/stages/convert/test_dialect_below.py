@@ -67,6 +67,19 @@ def test_what_may_be_a_record_is_one(bench: Bench, last: str) -> None:
     assert done.part.read == 31
 
 
+@pytest.mark.parametrize("header", ["id,name,amount", "id;name", "name"])
+@pytest.mark.parametrize("below", ["(0 rows)", "0 rows in set (0.01 sec)", "(0 rows affected)"])
+def test_a_table_with_no_rows(bench: Bench, header: str, below: str) -> None:
+    done = bench.csv(f"{header}\n{below}\n".encode())
+    assert [column.name for column in done.part.columns] == header.replace(";", ",").split(",")
+    assert (done.part.read, done.part.facts["skipped_after_data"]) == (0, below)
+
+
+def test_a_count_below_one_column_of_numbers(bench: Bench) -> None:
+    done = bench.csv(b"n\n1\n2\n30\n(3 rows)\n")
+    assert (done.rows, done.part.facts["skipped_after_data"]) == ([(1,), (2,), (30,)], "(3 rows)")
+
+
 @pytest.mark.parametrize("text", ["town\nBerlin\n(2 rows)\n", "n\n1\n2\n-----\n", "Total rows: 5\n", "(5 rows)\n"])
 def test_lines_of_one_column_are_all_records(bench: Bench, text: str) -> None:
     assert "skipped_after_data" not in bench.csv(text.encode()).part.facts

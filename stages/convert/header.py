@@ -105,13 +105,36 @@ def _starts(rows: Sequence[Sequence[str]], filled: Sequence[int], width: int) ->
     typical = sorted(sum(map(bool, map(str.strip, rows[index]))) for index in filled)[len(filled) // 2]
     apart = {before for before, after in itertools.pairwise(filled[:_TOP]) if after > before + 1}
     above = {index for index in filled[:_TOP] if index in apart and len(rows[index]) != width}
+    above |= set(
+        filled[: 1 + max((at for at, index in enumerate(filled[:_TOP]) if _ends_top(rows[index])), default=-1)]
+    )
     starts = [i for i in filled[:_TOP] if i not in above and not _is_preface(rows[i], width, typical)][:1]
     starts = starts or [filled[0]]
     for before, after in itertools.pairwise(filled[:_TOP]):
-        is_apart = after > before + 1 or (before == starts[0] and not all(map(str.strip, rows[before])))
+        is_over = not all(map(str.strip, rows[before])) or _are_groups(rows[before], rows[after : after + _BELOW])
+        is_apart = after > before + 1 or (before == starts[0] and is_over)
         if is_apart and after > starts[0] and len(rows[after]) >= width - 1:
             starts.append(after)
     return starts
+
+
+def _ends_top(row: Sequence[str]) -> bool:
+    """Whether ROW says that the table begins below it, as instruments' files do."""
+    cells = [cell.strip() for cell in row if cell.strip()]
+    return len(cells) == 1 and _TOP_END.fullmatch(cells[0]) is not None
+
+
+_TOP_END = re.compile(r"\[(?:begin |start )?data\]|\*+ ?end[_ ]of[_ ]header ?\*+", re.IGNORECASE)
+
+
+def _are_groups(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether ROW has names of groups, each said again over each of its columns, whose own names are the first row
+    BELOW. No value is called like a group."""
+    groups = [group for group, _cells in itertools.groupby(row)]
+    names = below[0]
+    is_grouped = len(groups) * 2 <= len(row) and len(set(groups)) == len(groups)
+    is_grouped = is_grouped and len(names) == len(row) == len(set(names)) and all(map(str.strip, names))
+    return is_grouped and set(groups).isdisjoint(cell for cells in below for cell in cells)
 
 
 def _is_preface(row: Sequence[str], width: int, typical: int) -> bool:
@@ -176,6 +199,8 @@ def _vote_text(cell: str, column: Sequence[str]) -> float:
         vote -= 0.7
     elif len(column) >= _BELOW and len(set(column)) * 2 <= len(column):
         vote += 0.4  # others come again and again
+    if column and _ADDRESS.fullmatch(cell) and all(map(_ADDRESS.fullmatch, column)):
+        vote -= 1.0  # a name is no address, whatever the others are
     lengths = set(map(len, column))
     if len(column) > 2 and len(lengths) == 1:
         vote += 0.4 if len(cell) not in lengths else -0.2
@@ -192,6 +217,7 @@ def _shape(text: str) -> str:
     return _RUNS.sub(r"\1", re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "0", text)))
 
 
+_ADDRESS = re.compile(r"[^\s@]+@[^\s@]+\.\w+|[a-z]{2,9}://\S+")
 _RUNS = re.compile(r"(.)\1+")
 _NAMES = frozenset(
     [

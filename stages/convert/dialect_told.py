@@ -16,6 +16,7 @@ _TOP = 30  # lines in which a ruler or the names of fields stand
 _FIT = 0.8  # the share of lines that must be as the top says
 _FIT_ALL = 2 / 3  # the same where what isn't the table counts as well
 _STATION = 4  # header lines of a station: where it is, names, units, and what was done to the values
+_LEAST_ALIGNED = 5  # lines by which columns of fixed width are seen
 Rows = list[list[str]]
 _SPELT = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
@@ -50,7 +51,7 @@ class Told(msgspec.Struct, frozen=True):
 def told(sample: bytes) -> Told | None:
     """What SAMPLE, lines that end in line feeds, says of itself; None where it says nothing."""
     lines = [line.rstrip(b"\r") for line in sample.split(b"\n")]
-    return _of_comments(lines) or _drawn(lines) or _ruled(lines)
+    return _of_comments(lines) or _drawn(lines) or _ruled(lines) or _aligned(lines)
 
 
 def begins_by_telling(text: bytes) -> bool:
@@ -167,6 +168,28 @@ def _ruled(lines: Sequence[bytes]) -> Told | None:
     if sum(first) < _FIT * len(first) or sum(rest) < _FIT_ALL * len(rest):
         return None
     return Told(Written(b" ", None, is_padded=True, columns=columns), at - 1, at + 1)
+
+
+def _aligned(lines: Sequence[bytes]) -> Told | None:
+    """Columns of fixed width that nothing but blanks tells apart: two or more of them stand below each other between
+    columns in all lines, cells with a blank in them are too many for that to be a delimiter, and every column begins
+    with its name."""
+    filled = [line.decode("utf-8", "replace") for line in lines if line.strip()]
+    if len(filled) < _LEAST_ALIGNED or any(mark in line for mark in '\t;|"' for line in filled[:2]):
+        return None
+    width = max(map(len, filled))
+    used = "".join(
+        "x" if set(cells) != {" "} else " " for cells in zip(*(line.ljust(width) for line in filled), strict=True)
+    )
+    columns = tuple(found.start() for found in re.finditer(r"x+(?: x+)*", used))
+    if len(columns) < 2 or columns[0] > 0:
+        return None
+    cells = [[line[start:end].strip() for start, end in itertools.pairwise((*columns, None))] for line in filled]
+    names, values = cells[0], [cell for row in cells[1:] for cell in row]
+    is_full = all(names) and sum(map(bool, values)) >= _FIT * len(values)
+    if not is_full or any("  " in cell for cell in values) or not any(" " in cell for cell in values):
+        return None
+    return Told(Written(b" ", None, is_padded=True, columns=columns, gap=2))
 
 
 def _is_blank_at(gaps: Sequence[tuple[int, int]], line: bytes) -> bool:

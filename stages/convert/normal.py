@@ -60,7 +60,8 @@ class Written(msgspec.Struct, frozen=True):
     closing: bytes = b""  # what closes a field that `quote` opens, where that isn't one byte that does both
     is_doubled: bool = False  # each quote is written twice
     is_drawn: bool = False  # rules and bars are those of box drawing
-    columns: tuple[int, ...] = ()  # where columns of fixed width start, in characters
+    columns: tuple[int, ...] = ()  # where columns of fixed width start, in characters,
+    gap: int = 1  # and how many blanks stand before each of them at least
     names: bytes = b""  # the comment that names the columns, where lines that begin with a # are comments
 
 
@@ -190,7 +191,7 @@ class _Marks:
             return None
         mark = next(self._free)
         self.more += (mark,)
-        self._steps.append((_LINE, _cut(written.columns, mark)))
+        self._steps.append((_LINE, _cut(written.columns, written.gap, mark)))
         return mark
 
     def of_delimiter(self, written: Written) -> bytes:
@@ -240,9 +241,9 @@ def _without_comment(names: bytes) -> Callable[[re.Match[bytes]], bytes]:
     return blank
 
 
-def _cut(columns: tuple[int, ...], mark: bytes) -> Callable[[re.Match[bytes]], bytes]:
-    """What cuts lines where COLUMNS start, and puts MARK there. A line that doesn't leave a blank before each of them
-    gets more fields than there are columns, unless blanks tell as many apart."""
+def _cut(columns: tuple[int, ...], gap: int, mark: bytes) -> Callable[[re.Match[bytes]], bytes]:
+    """What cuts lines where COLUMNS start, and puts MARK there. A line that doesn't leave GAP blanks before each of
+    them gets more fields than there are columns, unless blanks tell as many apart."""
     bounds = [*zip(columns, (*columns[1:], None), strict=True)]
     borders = columns[1:]
 
@@ -251,7 +252,7 @@ def _cut(columns: tuple[int, ...], mark: bytes) -> Callable[[re.Match[bytes]], b
             return b""
         text = line[0].decode("utf-8", "surrogateescape")
         cells = [text[start:end].strip(" ") for start, end in bounds]
-        if any(text[border - 1 : border].strip(" ") for border in borders) or text[: columns[0]].strip(" "):
+        if any(text[border - gap : border].strip(" ") for border in borders) or text[: columns[0]].strip(" "):
             cells = _GAP.split(text.strip(" "))
             if len(cells) != len(columns):
                 cells = [*[""] * len(columns), text]

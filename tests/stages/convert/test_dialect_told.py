@@ -328,3 +328,34 @@ def test_a_log_whose_columns_change_is_lines_and_a_note_says_why(bench: Bench) -
     done = bench.convert({"u_ex.log": "\n".join(lines).encode()})
     assert done.part.read == 23 and "#Fields" in done.member.notes[0]
     assert bench.convert({"u_ex.csv": "\n".join(lines).encode()}).member.outcome == "rejected"
+
+
+ALIGNED = ["name          town         n", "Ann Smith     Berlin       1", "Bob           New York    22"]
+ALIGNED += ["Carla Rossi   Porto        3", "Dora          Gent       412"]
+
+
+def test_columns_that_only_blanks_tell_apart(bench: Bench) -> None:
+    done = bench.csv("\n".join([*ALIGNED, *ALIGNED[1:] * 70, ""]).encode())
+    assert [column.name for column in done.part.columns] == ["name", "town", "n"]
+    assert (done.part.rows, done.part.rejected) == (284, 0)
+    assert done.rows[:2] == [("Ann Smith", "Berlin", 1), ("Bob", "New York", 22)]
+
+
+@pytest.mark.parametrize("wide", ["Anna Maria de Souza Lisbon     5", "Edgar Allan P Sofia        6"])
+def test_a_value_that_is_wider_than_any_in_the_sample(bench: Bench, wide: str) -> None:
+    """A blank within it may be where another column begins: it's no record then, and never parted there."""
+    done = bench.csv("\n".join([*ALIGNED, *ALIGNED[1:] * 70, wide, ""]).encode())
+    assert (done.part.rows, done.part.rejected) == (284, 1)
+    assert [reject["raw"] for reject in done.rejects(done.part)] == [wide]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["He said  that it", "was all he had", "and I  believed it", "as one does   here", "and there  now"],
+        ["a;b  c", "1;2  3 4", "5;6  7 8", "1;2  3 4", "1;2  3 4", "1;2  3 4"],
+    ],
+)
+def test_what_only_looks_aligned(bench: Bench, lines: list[str]) -> None:
+    facts = bench.csv("\n".join([*lines, ""]).encode()).part.facts
+    assert facts["delimiter"] == ";" if ";" in lines[0] else facts["dialect_confidence"] < 1

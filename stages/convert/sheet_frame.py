@@ -17,6 +17,7 @@ _RANGE = re.compile(r"[A-Z]{1,3}([0-9]{1,7})(?::[A-Z]{1,3}([0-9]{1,7}))?")
 _RANGED = ("mergeCell", "dimension")
 # Formats of days or times in China, Japan and Korea, each of which shows another thing there: the engine knows them.
 _EASTERN = re.compile(rb"\bnumFmtId\s*=\s*[\"'](?:2[7-9]|3[0-6]|5[0-8])[\"']")
+_NUMBERED = re.compile(rb"\snumFmtId=\"[0-9]{1,9}\"")
 _FORMAT = re.compile(rb"\bformatCode\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 # Codes of formats of which the engine makes what `sheet_days` does; of others, such as `[[h]]` or `ggge`, it may not.
 _PLAIN = re.compile(
@@ -59,7 +60,13 @@ def check_formats(styles: bytes) -> None:
     """Raises Odd where the engine may take a format of STYLES for another thing than `sheet_days` does."""
     codes = [one or other for one, other in _FORMAT.findall(styles)]
     texts = (html.unescape(code.decode("utf-8", "replace")) for code in codes)
-    if _EASTERN.search(styles) or any(b">" in code for code in codes) or not all(map(_PLAIN.fullmatch, texts)):
+    is_numbered = styles.count(b"FmtId") == len(_NUMBERED.findall(styles))
+    if (
+        not is_numbered
+        or _EASTERN.search(styles)
+        or any(b">" in code for code in codes)
+        or not all(map(_PLAIN.fullmatch, texts))
+    ):
         raise Odd
 
 

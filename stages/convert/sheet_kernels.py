@@ -52,13 +52,20 @@ def _past_attributes(data, at):
     return at
 
 
+@hot
+def _is_of_name(mark):
+    """Whether names of usual attributes have MARK: letters, digits, `:`, `.`, `-`, `_`."""
+    return 0x61 <= mark | 0x20 <= 0x7A or 0x30 <= mark <= 0x3A or mark == 0x2D or mark == 0x2E or mark == 0x5F
+
+
 @inner
 def _past_attribute(data, at):
     """Where the attribute ends that begins at AT with a blank."""
     at += 1
-    while at < data.size and data[at] > 0x22 and data[at] != 0x3D and data[at] != 0x3E:
+    start = at
+    while at < data.size and _is_of_name(data[at]):
         at += 1
-    if not _is(word_at(data, at), _ASSIGNED, 2):
+    if at == start or not _is(word_at(data, at), _ASSIGNED, 2):
         return -1
     at += 2
     while at < data.size and data[at] != 0x22 and data[at] != 0x3C:

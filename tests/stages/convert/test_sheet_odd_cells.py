@@ -146,7 +146,7 @@ CELLS = {  # whether the kernels take it
     "<c t='s'><v>1</v></c>": False, '<c t = "s"><v>1</v></c>': False, '<c t="s" ><v>1</v></c>': False, '<c cm="1" vm="1" ph="1" t="s"><v>1</v></c>': True,
     '<c x="a>b" t="s"><v>1</v></c>': True, "<c x=\"a'b\" t=\"s\"><v>1</v></c>": True, "<c x='a\"b' t=\"s\"><v>1</v></c>": False, '<c x t="s"><v>1</v></c>': False,
     '<c xt="n" t="s"><v>1</v></c>': True, '<c x:t="n" t="s"><v>1</v></c>': True, '<c x="<" t="s"><v>1</v></c>': False, '<c t="s"\n><v>1</v></c>': False,
-    '<c t="s" t="s"><v>1</v></c>': False, '<c t="e" t="e"><v>#N/A</v></c>': False, '<c s="1" s="1"><v>1</v></c>': False, '<c t=s><v>1</v></c>': False, '<c t="&#115;"><v>1</v></c>': False, '<c s="1"><v>45000</v></c>': True, '<c s="01"><v>45000</v></c>': False,
+    '<c x\'y="1" t="s"><v>1</v></c>': False, '<c ="1" t="s"><v>1</v></c>': False, '<c x:y-1._A="1" t="s"><v>1</v></c>': True, '<c t="s" t="s"><v>1</v></c>': False, '<c t="e" t="e"><v>#N/A</v></c>': False, '<c s="1" s="1"><v>1</v></c>': False, '<c t=s><v>1</v></c>': False, '<c t="&#115;"><v>1</v></c>': False, '<c s="1"><v>45000</v></c>': True, '<c s="01"><v>45000</v></c>': False,
     '<c s="-1"><v>45000</v></c>': False, '<c s=""><v>45000</v></c>': False, '<c s="9999999"><v>45000</v></c>': True, '<c s="10000001"><v>1</v></c>': False,
     "<c s='1'><v>45000</v></c>": False, '<c s="1" t="s"><v>1</v></c>': True, '<c s="1" t="str"><v>45000</v></c>': True, '<c s="1x"><v>45000</v></c>': False,
     "<c/>": True, "<c></c>": True, '<c s="1"/>': True, "<c><v/></c>": True, '<c t="str"/>': True, '<c t="inlineStr"/>': True, '<c t="inlineStr"></c>': True,
@@ -244,7 +244,12 @@ def test_formats_by_number(both: Both, number: int) -> None:
 def test_damaged_styles_are_the_engines(both: Both) -> None:
     good = book(table('<c s="1"><v>45000</v></c>', '<c s="1"><v>45001</v></c>'), styles=styles_of("yyyy"))
     text = styles_of("yyyy")
-    assert not both.same(with_members(good, {STYLES: text.replace("yyyy", "yyyy>").encode()}))
+    for odd in (
+        text.replace("yyyy", "yyyy>"),
+        text.replace("numFmtId", "numumFmtId", 1),
+        text.replace('numFmtId="170"', 'numFmtId="*70"'),
+    ):
+        assert not both.same(with_members(good, {STYLES: odd.encode()})), odd
     assert both.same(good)
     for bad in (
         text[:-5],

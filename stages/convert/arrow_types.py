@@ -44,7 +44,8 @@ def _rebuilt(array: Any, kind: Any) -> Any:
     if types.is_run_end_encoded(array.type):
         return _rebuilt(pc.run_end_decode(array), kind)
     if types.is_map(array.type):
-        return _rebuilt(_as_list(array), kind)
+        fields = [("key", array.type.key_type), ("value", array.type.item_type)]
+        return _rebuilt(array.cast(pa.list_(pa.struct(fields))), kind)
     if types.is_struct(array.type):
         parts = [_rebuilt(part, field.type) for part, field in zip(array.flatten(), kind, strict=True)]
         return pa.StructArray.from_arrays(parts, fields=list(kind), mask=array.is_null())
@@ -56,16 +57,6 @@ def _rebuilt(array: Any, kind: Any) -> Any:
     if types.is_decimal(array.type) and array.type.scale < 0 and types.is_string(kind):
         array = array.cast(pa.decimal256(76, 0))  # else it would be written with an exponent
     return array.cast(kind)
-
-
-def _as_list(array: Any) -> Any:
-    """ARRAY, of maps, as one of lists; a cast would unfold what its other slices have too."""
-    import pyarrow as pa
-
-    pairs = pa.StructArray.from_arrays([array.values.field(0), array.values.field(1)], ["key", "value"])
-    return pa.Array.from_buffers(
-        pa.list_(pairs.type), len(array), array.buffers()[:2], offset=array.offset, children=[pairs]
-    )
 
 
 def _uuid_texts(array: Any) -> Any:

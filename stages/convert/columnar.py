@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pipeline.model import Column
-from stages.convert import arrow_sizes, arrow_unfolded, reasons
+from stages.convert import arrow_sizes, arrow_unfolded, parquet_sizes, reasons
 from stages.convert.arrow_types import portable, sql_type, unfolded
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.header import unique_names
@@ -123,28 +123,26 @@ def _read_parquet(source: Source, bench: Bench) -> None:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(native_file(source))
-    repeated = _may_be_repeated(file.metadata)
-    if repeated:
-        file = parquet.ParquetFile(native_file(source), read_dictionary=repeated)
+    sizes = parquet_sizes.look(file.metadata, _ROWS)
+    if sizes.largest > parquet_sizes.MOST:
+        what = f"{sizes.largest:,} bytes of lists in it may belong to one row, once they're unpacked"
+        raise Refused(reasons.too_large(what, "Write it in smaller row groups, and send it again."))
+    if sizes.repeated:
+        file = parquet.ParquetFile(native_file(source), read_dictionary=sizes.repeated)
     leaves = map(file.metadata.schema.column, range(len(file.metadata.schema)))
     old_times = [leaf.path for leaf in leaves if leaf.physical_type == "INT96"]
     if old_times:
-        file = _with_old_times(source, file, old_times, repeated)
-    _write(file.schema_arrow, lambda: file.iter_batches(_ROWS), file.metadata.num_rows, "parquet", bench)
+        file = _with_old_times(source, file, old_times, sizes.repeated)
 
+    def batches() -> Iterator[Any]:
+        if sizes.repeated:  # texts in lists aren't read apart where a batch is of two row groups
+            for group in range(file.num_row_groups):
+                yield from file.iter_batches(sizes.rows, [group])
+            return
+        found = file.iter_batches(sizes.rows)
+        yield from found if sizes.rows == _ROWS else parquet_sizes.joined(found, _ROWS)
 
-def _may_be_repeated(meta: Any) -> list[str]:
-    """The columns of texts that a file with META may have once and show in so many rows that a block of them is larger
-    than is held at once: they are read with the texts apart, which shows how large."""
-    found: dict[str, None] = {}
-    for index in range(meta.num_row_groups):
-        group = meta.row_group(index)
-        rows = min(group.num_rows, _ROWS)
-        for column in map(group.column, range(group.num_columns)):
-            is_text = column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page
-            if is_text and "." not in column.path_in_schema and rows * column.total_uncompressed_size > GROUP_BYTES:
-                found[column.path_in_schema] = None
-    return list(found)
+    _write(file.schema_arrow, batches, file.metadata.num_rows, "parquet", bench)
 
 
 def _with_old_times(source: Source, file: Any, paths: list[str], repeated: list[str]) -> Any:

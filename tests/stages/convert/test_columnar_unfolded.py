@@ -143,7 +143,6 @@ def test_sizes_by_type(array: Any, wanted: list[float]) -> None:
 
 
 def test_a_piece_of_maps_unfolds_what_it_has_itself() -> None:
-    """A cast would unfold the values of all other pieces as well."""
     offsets = pa.array(np.arange(ROWS + 1), pa.int32())
     maps = pa.MapArray.from_arrays(offsets, pa.array(np.arange(ROWS)), repeated())
     schema = arrow_types.portable(pa.schema([("a", maps.type)]), is_text_only=False)

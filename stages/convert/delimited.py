@@ -11,7 +11,7 @@ from stages.convert import compiled, dialect, dialect_told, encoding, header, re
 from stages.convert.ahead import ahead
 from stages.convert.blocks import Block, Splitter, Wider
 from stages.convert.chunks import Chunk, chunks
-from stages.convert.dialect_below import below, may_have_counts
+from stages.convert.dialect_below import below, may_hold_more
 from stages.convert.encoding import Encoding, to_utf8
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.kinds import NULL
@@ -155,7 +155,7 @@ def _has_lines(text: bytes) -> bool:
 def make_plan_of(text: bytes) -> Plan | None:
     """How to read TEXT, which is UTF-8 or isn't planned for here."""
     found = encoding.detect(text, is_whole=True)
-    if found is None or found.codec != "utf-8" or may_have_counts(text):  # each file has its own lines below its table
+    if found is None or found.codec != "utf-8" or may_hold_more(text):  # each file has its own lines below its table
         return None
     return _plan_of(text, found, is_whole=True)
 

@@ -57,9 +57,9 @@ def below(source: Source, encoding: Encoding, written: Written, way: Normal, hea
     return Below(Lines(chunk).locate(start)[1], lines)
 
 
-def may_have_counts(text: bytes) -> bool:
-    """Whether a line of TEXT looks like one of those that programs put below a table."""
-    return _COUNT_BYTES.search(text) is not None
+def may_hold_more(text: bytes) -> bool:
+    """Whether a line of TEXT looks like one of those that stand below a table."""
+    return _MORE.search(text) is not None
 
 
 def _last_lines(source: Source, encoding: Encoding, line_end: bytes) -> Chunk:
@@ -156,8 +156,9 @@ _COUNT = re.compile(
 )
 _COUNT_OF_THINGS = re.compile(rf"\(?\d[\d,.']* {_THINGS}(?: (?:in set|affected|selected).*)?\)?\.?", re.IGNORECASE)
 _NONE = re.compile(r"\(?0 ")
-_COUNT_BYTES = re.compile(
-    rb"^(?:\(?\d[\d,.']* (?:rows?|records?)\b[^\r\n]*|(?:total|count|record|row)s?\b[^\r\n]{0,20}[:=] ?\d+|[-=_*~#]{3,})\r?$",
+_MORE = re.compile(
+    rb"^(?:\(?\d[\d,.']* (?:rows?|records?)\b[^\r\n]*|(?:total|count|record|row)s?\b[^\r\n]{0,20}[:=] ?\d+|[-=_*~#]{3,})\r?$"
+    rb"|\n\r?\n[^\r\n,;\t|]+\r?$",  # and notes after a blank line
     re.IGNORECASE | re.MULTILINE,
 )
 _END = re.compile(

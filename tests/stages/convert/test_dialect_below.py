@@ -104,11 +104,12 @@ def test_the_record_before_is_rejected_as_it_is(bench: Bench) -> None:
     assert (reject["raw"], reject["record"], done.part.read) == ("31,a,1,more", 31, 31)
 
 
-def test_files_of_one_header_have_their_own(bench: Bench) -> None:
-    files = {f"part{n}.csv": "\n".join([*LINES[: 5 + n], f"({4 + n} rows)", ""]).encode() for n in range(20)}
+@pytest.mark.parametrize("last", ["({} rows)", "\nSource: the portal {}", "\nMade by hand {}", "-----"])
+def test_files_of_one_header_have_their_own(bench: Bench, last: str) -> None:
+    files = {f"part{n}.csv": "\n".join([*LINES[: 5 + n], last.format(n), ""]).encode() for n in range(20)}
     done = bench.convert(files)
     assert sum(part.read for part in done.results.tables) == sum(4 + n for n in range(20))
-    assert not any("(" in str(done.frame(part)["id"].max()) for part in done.results.tables)
+    assert all(part.facts["skipped_after_data"] for part in done.results.tables)
 
 
 def test_a_shell_s_table(bench: Bench) -> None:

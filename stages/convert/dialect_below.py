@@ -16,6 +16,7 @@ from stages.convert.family import Refused
 from stages.convert.header import Header
 from stages.convert.kinds import NULL, TEXT, classify
 from stages.convert.normal import Normal, StandInTaken, Written
+from stages.convert.other_hands import by_another_hand
 from stages.convert.source import Source
 
 _TAIL = 8 * 1024  # bytes of a file's end that are looked at,
@@ -84,6 +85,10 @@ def _tail(plain: bytes, text: bytes, written: Written, way: Normal, header: Head
         fields = [
             max(count, header.width) if quote in line else count for count, line in zip(fields, lines, strict=True)
         ]
+    fields = [
+        header.width if count == 1 and by_another_hand(line.strip(b"\r"), way.dialect, header.width) else count
+        for count, line in zip(fields, lines, strict=True)
+    ]
     shown = plain.decode("utf-8", "replace").split("\n")
     shown = [line.strip("\r\0") for line in shown] if len(shown) == len(lines) else [""] * len(lines)
     begins_typed = bool(header.kinds) and header.kinds[0] not in (TEXT, NULL)
@@ -142,9 +147,10 @@ def _is_apart(fields: Sequence[int], at: int) -> bool:
 
 def _is_note(tail: _Tail, text: str) -> bool:
     """Whether TEXT is rather a remark than a record's first value."""
-    if tail.begins_typed:
-        return classify(text) == TEXT
-    return bool(_REMARK.match(text)) or len(text.split()) >= 5
+    words = len(_WORD.findall(text))
+    if tail.begins_typed and words > 1 and classify(text) == TEXT:
+        return True
+    return words > 0 and (_REMARK.match(text) is not None or words >= 5)
 
 
 _THINGS = r"(?:rows?|records?|lines?|entries|items?|tuples?|Zeilen?|Datensätze|lignes?|filas?)(?:\(s\))?"
@@ -168,4 +174,5 @@ _END = re.compile(
 _SUM = re.compile(
     r"(?:(?:grand |sub)?totals?|trailer|footer|sums?|summe|gesamt|insgesamt|total général)\b", re.IGNORECASE
 )
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _REMARK = re.compile(r"[^\w\"'(+-]|(?:\w+ ){0,3}\w+:(?: |$)|\*|©")

@@ -59,6 +59,9 @@ def test_below_a_large_table(bench: Bench, below: str) -> None:
         "31",
         "Total,x,465",
         "-5",
+        "30;name of 30;1.5",  # by another hand
+        "2024-01-0",  # cut off
+        "name",
     ],
 )
 def test_what_may_be_a_record_is_one(bench: Bench, last: str) -> None:

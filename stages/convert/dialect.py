@@ -137,7 +137,7 @@ _ODD = re.compile(
     + rb")|\\[\"',;\t|]|[,;\t|] +\"|\" +[,;\t|\n]|^[+|][-=+|: ]{3,}|\r\r",
     re.MULTILINE,
 )
-_COMPOUND = re.compile(rb"\t\t|[,;|]\t|[,;\t|][,;|~#*^&<>=!+:%$@]|[~#*^&<>=!+:%$@][,;\t|]")
+_COMPOUND = re.compile(rb"\t\t|[,;|]\t|[,;\t|][,;|~#*^&<>=!+:%$@}]|[~#*^&<>=!+:%$@{][,;\t|]")
 
 
 def _alike(sample: bytes, delimiter: bytes) -> list[tuple[int, list[str]]]:

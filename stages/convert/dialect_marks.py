@@ -22,10 +22,12 @@ _ODD_ESCAPES = (b"^", b"'", b"~", b"/", b"!")
 # Quotes of other hands: what opens a field, and what closes it.
 PAIRS = tuple(
     (pair[0].encode(), pair[1].encode())
-    for pair in ("“”", "„“", "„”", "””", "«»", "»«", "‘’", "‚‘", "‹›", "›‹", "「」", "『』", "´´", "＂＂")
+    for pair in ("“”", "„“", "„”", "””", "«»", "»«", "‘’", "‚‘", "‹›", "›‹", "「」", "『』", "´´", "＂＂", "þþ")
 )
 _LOOK = 30  # lines in which cells are as wide as those above them
-_BESIDE = frozenset(bytes((code,)) for code in b"|~#*^&<>=!+:%$;,\t@-")  # what delimiters of several bytes are made of
+_BESIDE = frozenset(
+    bytes((code,)) for code in b"|~#*^&<>=!+:%$;,\t@-{}"
+)  # what delimiters of several bytes are made of
 _NO_DELIMITERS = frozenset(b"\r\n\"'`._-/\\@()[]{}")
 IF_STEADY = (b"/", b"_", b"@", b"-", b"\\")  # common in values, so only where they stand alike in all lines
 _STEADY = 0.9  # the share of lines that have as many of a mark as the first one

@@ -110,9 +110,10 @@ def _starts(rows: Sequence[Sequence[str]], filled: Sequence[int], width: int) ->
     )
     starts = [i for i in filled[:_TOP] if i not in above and not _is_preface(rows[i], width, typical)][:1]
     starts = starts or [filled[0]]
+    first_full = next((index for index in filled[:_TOP] if index >= starts[0] and len(rows[index]) == width), -1)
     for before, after in itertools.pairwise(filled[:_TOP]):
-        is_over = not all(map(str.strip, rows[before])) or _are_groups(rows[before], rows[after : after + _BELOW])
-        is_apart = after > before + 1 or (before == starts[0] and is_over)
+        is_over = not all(map(str.strip, rows[before])) or _says_little(rows[before], rows[after : after + _BELOW])
+        is_apart = after > before + 1 or (before == starts[0] and is_over) or after == first_full
         if is_apart and after > starts[0] and len(rows[after]) >= width - 1:
             starts.append(after)
     return starts
@@ -125,6 +126,17 @@ def _ends_top(row: Sequence[str]) -> bool:
 
 
 _TOP_END = re.compile(r"\[(?:begin |start )?data\]|\*+ ?end[_ ]of[_ ]header ?\*+", re.IGNORECASE)
+
+
+def _says_little(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether ROW, though as filled as a header, may stand above the one that is the first row BELOW."""
+    return row[0].startswith("#") or _are_letters(row) or _are_groups(row, below)
+
+
+def _are_letters(row: Sequence[str]) -> bool:
+    """Whether ROW has the letters of a sheet's columns, an empty corner perhaps before them."""
+    letters = row[1:] if row[0].strip() in ("", "#") else row
+    return "".join(letters) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(letters)] and len(letters) > 1
 
 
 def _are_groups(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:

@@ -43,3 +43,31 @@ def test_an_address_is_no_name_of_addresses(bench: Bench, places: list[str]) -> 
         assert (done.part.rows, done.part.facts["has_header"]) == (count, False)
     named = bench.csv("".join(line + "\n" for line in ["contact", *places]).encode())
     assert (named.part.rows, named.part.facts["has_header"]) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        ["A,B,C,D"],
+        ['# {"tool": "x", "version": 2, "by": "me"},'],
+        ["Station,7", "Place,52.5,13.4", "Limits,0,10,20,30,40,50"],
+        ["Place: by the river, left bank, 7", "Serial: 42, v1, 9"],
+    ],
+)
+def test_lines_above_that_are_as_filled_as_a_header(bench: Bench, top: list[str]) -> None:
+    done = bench.csv("\n".join([*top, "id,name,day,amount", *LINES, ""]).encode())
+    assert [column.name for column in done.part.columns] == ["id", "name", "day", "amount"]
+    assert (done.part.rows, len(done.part.facts["skipped_before_data"].splitlines())) == (20, len(top))
+
+
+@pytest.mark.parametrize("first", ["A,B,C,D", "#id,name,day,amount", "id,name,day,amount,more"])
+def test_headers_that_look_like_lines_above(bench: Bench, first: str) -> None:
+    done = bench.csv("\n".join([first, *LINES, ""]).encode())
+    assert [column.name for column in done.part.columns][:3] == first.split(",")[:3]
+    assert (done.part.read, "skipped_before_data" in done.part.facts) == (20, False)
+
+
+@pytest.mark.parametrize("first", ["1,a,2", "1,a,2024-01-01", "1,a,2024-01-01,5,6"])
+def test_a_first_record_of_another_width_is_a_record(bench: Bench, first: str) -> None:
+    done = bench.csv("\n".join([first, *LINES, ""]).encode())
+    assert (done.part.facts["has_header"], done.part.read) == (False, 21)

@@ -147,7 +147,7 @@ def _is_apart(fields: Sequence[int], at: int) -> bool:
 
 def _is_note(tail: _Tail, text: str) -> bool:
     """Whether TEXT is rather a remark than a record's first value."""
-    words = len(_WORD.findall(text))
+    words = 0 if _VALUE.match(text) else len(_WORD.findall(text))
     if tail.begins_typed and words > 1 and classify(text) == TEXT:
         return True
     return words > 0 and (_REMARK.match(text) is not None or words >= 5)
@@ -174,5 +174,6 @@ _END = re.compile(
 _SUM = re.compile(
     r"(?:(?:grand |sub)?totals?|trailer|footer|sums?|summe|gesamt|insgesamt|total général)\b", re.IGNORECASE
 )
+_VALUE = re.compile(r"[-+.\"']?\d")  # what records begin with, however they go on
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _REMARK = re.compile(r"[^\w\"'(+-]|(?:\w+ ){0,3}\w+:(?: |$)|\*|©")

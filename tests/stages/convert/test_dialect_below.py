@@ -60,6 +60,8 @@ def test_below_a_large_table(bench: Bench, below: str) -> None:
         "Total,x,465",
         "-5",
         "30;name of 30;1.5",  # by another hand
+        "30 name of 30 1.5",
+        "30::name of 30::1.5",
         "2024-01-0",  # cut off
         "name",
     ],

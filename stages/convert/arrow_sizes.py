@@ -8,7 +8,7 @@ look as it should is passed over: the library says better what's wrong with it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -23,11 +23,38 @@ _BUFFER = 16  # bytes of a buffer's place in a batch
 
 
 class BatchSize(msgspec.Struct, frozen=True):
-    """A batch's rows, its bytes in the file, and the bytes its buffers say they have unpacked: 0 if none is compressed."""
+    """A batch's rows, its bytes in the file, and the bytes its buffers say they have unpacked: 0 if none is compressed. A
+    dictionary has the number by which columns know it, and may be more of an earlier one instead of another."""
 
     rows: int
     packed: int
     unpacked: int
+    dictionary: int | None = None
+    is_more: bool = False
+
+
+def held(batches: Iterable[BatchSize]) -> Iterator[BatchSize]:
+    """BATCHES, each with the bytes of the dictionaries that are held beside it."""
+    known: dict[int, BatchSize] = {}
+    packed = unpacked = 0
+    for batch in batches:
+        if batch.dictionary is not None:
+            before = known.get(batch.dictionary)
+            if before is not None and not batch.is_more:
+                packed -= before.packed
+                unpacked -= before.unpacked
+                before = None
+            more = BatchSize(batch.rows, batch.packed, batch.unpacked)
+            known[batch.dictionary] = more if before is None else _sum(before, more)
+            packed += batch.packed
+            unpacked += batch.unpacked
+            yield BatchSize(batch.rows, packed, unpacked)
+        else:
+            yield BatchSize(batch.rows, packed + batch.packed, unpacked + batch.unpacked)
+
+
+def _sum(one: BatchSize, other: BatchSize) -> BatchSize:
+    return BatchSize(one.rows + other.rows, one.packed + other.packed, one.unpacked + other.unpacked)
 
 
 class _Table:
@@ -130,6 +157,8 @@ def _message(source: Source, at: int) -> tuple[BatchSize | None, int]:
     kind = message.number(1, "<B")
     batch = header.table(1) if header is not None and kind == _DICTIONARY else header
     found = _batch(source, at, batch, size) if batch is not None and kind in (_DICTIONARY, _RECORDS) else None
+    if found is not None and header is not None and kind == _DICTIONARY:
+        found = msgspec.structs.replace(found, dictionary=header.number(0), is_more=bool(header.number(2, "<B")))
     return found, at + size
 
 

@@ -39,9 +39,10 @@ _SUFFIXES = {
 _STREAM_STARTS = b"\xff\xff\xff\xff"
 _OLD_STREAM = b"\x10\0\0\0"  # after the schema's length, in streams of Arrow before 0.15
 _UNUSUAL = (
-    "out of range for nanosecond",
-    "Time zone file",
-)  # in ORC's library: years before 1677, a zone not known here
+    "out of range for nanosecond",  # in ORC's library: years before 1677
+    "Time zone file",  # a zone that isn't known here
+    "out of bounds timestamp",  # in seconds, and too many for milliseconds
+)
 _STEP = "Write it with plainer types, or as CSV, and send it again; its bytes are kept as they came."
 _ROWS = 64 * 1024  # in a block
 _PADDING = 64  # bytes that may follow a stream
@@ -51,7 +52,7 @@ _RATIO = 1000  # and how many times its bytes in the file a larger one may have
 _MOST_REPEATED = 16 * 1024**3  # bytes that a file has once and shows in many rows, all rows together,
 _ORDINARY = 16  # where a byte of the file's own may stand for so many
 _PIECE_BYTES = GROUP_BYTES // 2  # of rows that are written together, unpacked: a few of them are held at once
-_LARGEST_ROW = 128 * 1024 * 1024  # bytes of a row, unpacked
+_LARGEST_ROW = 80 * 1024 * 1024  # bytes of a row, unpacked: a text takes ten times as much on its way
 _MOST_ROWS = 2**31  # of a batch; one of nothing but nulls takes no bytes
 
 Sizes = npt.NDArray[np.float64]
@@ -204,8 +205,8 @@ def _read_stream(source: Source, bench: Bench) -> None:
 
 
 def _check_sizes(source: Source) -> None:
-    """Raises Refused where a batch is larger than can be unpacked."""
-    for batch in arrow_sizes.sizes(source):
+    """Raises Refused where a batch, and the dictionaries of its columns, are larger than can be unpacked."""
+    for batch in arrow_sizes.held(arrow_sizes.sizes(source)):
         most = _LARGEST_BATCH if batch.unpacked <= batch.packed * _RATIO else _MUCH_UNPACKED
         if batch.unpacked > most or batch.rows > _MOST_ROWS:
             what = f"a batch in it has {batch.rows:,} rows and {batch.unpacked:,} bytes once it's unpacked"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 from pyarrow import ipc, parquet
 
 from pipeline.model import Code
-from stages.convert import columnar, parquet_sizes
+from stages.convert import arrow_sizes, columnar, parquet_sizes
 from stages.convert.sheet import Sheet
+from stages.convert.source import Source
 from tests.stages.convert.conftest import Bench
 
 
@@ -158,3 +160,55 @@ def test_texts_of_a_parquet_file_that_may_be_repeated_are_read_as_they_are(
     apart = bench.convert({"a.parquet": data.getvalue()})
     assert apart.rows == plain.rows == list(zip(*table.to_pydict().values(), strict=True))
     assert apart.types == plain.types
+
+
+@pytest.mark.parametrize("kind", ["file", "stream"])
+def test_dictionaries_are_held_together(bench: Bench, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is small enough, and all of them would take many GB."""
+    monkeypatch.setattr(columnar, "_MUCH_UNPACKED", 500_000)
+    monkeypatch.setattr(columnar, "_RATIO", 10)
+    few = {f"c{number}": pa.array(["x" * 100_000]).dictionary_encode() for number in range(4)}
+    many = {f"c{number}": pa.array(["x" * 100_000]).dictionary_encode() for number in range(6)}
+    assert bench.convert({"a.arrow": written(pa.table(few), kind)}).part.rows == 1
+    reason = bench.convert({"a.arrow": written(pa.table(many), kind)}).member.reason
+    assert reason is not None
+    assert reason.code == Code.TOO_LARGE
+
+
+def test_a_dictionary_takes_the_place_of_an_earlier_one() -> None:
+    def sizes(is_more: bool) -> list[int]:
+        one = arrow_sizes.BatchSize(1, 10, 100, 7, is_more)
+        other = arrow_sizes.BatchSize(1, 10, 1000, 8)
+        rows = arrow_sizes.BatchSize(5, 20, 50)
+        return [batch.unpacked for batch in arrow_sizes.held([one, other, rows, one, rows, one, rows])]
+
+    assert sizes(False) == [100, 1100, 1150, 1100, 1150, 1100, 1150]
+    assert sizes(True) == [100, 1100, 1150, 1200, 1250, 1300, 1350]
+
+
+def test_dictionaries_of_streams_are_told_apart(tmp_path: Path) -> None:
+    schema = pa.schema([("d", pa.dictionary(pa.int32(), pa.string()))])
+    for deltas in (True, False):
+        data = io.BytesIO()
+        with ipc.new_stream(data, schema, options=ipc.IpcWriteOptions(emit_dictionary_deltas=deltas)) as writer:
+            for words in (["a", "b"], ["a", "b", "c"]):
+                array = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int32()), pa.array(words))
+                writer.write_batch(pa.record_batch([array], schema=schema))
+        path = tmp_path / "a"
+        path.write_bytes(data.getvalue())
+        with path.open("rb") as file:
+            found = list(arrow_sizes.sizes(Source(file.fileno(), 0, len(data.getvalue()), "a")))
+        assert [(batch.rows, batch.dictionary, batch.is_more) for batch in found] == [
+            (2, 0, False),
+            (2, None, False),
+            (1 if deltas else 3, 0, deltas),
+            (2, None, False),
+        ]
+
+
+def test_seconds_that_are_too_many_are_called_that(bench: Bench) -> None:
+    """The file isn't damaged."""
+    data = written(pa.table({"a": pa.array([10**18], pa.timestamp("s"))}), "file")
+    reason = bench.convert({"a.arrow": data}).member.reason
+    assert reason is not None
+    assert reason.code == Code.UNSUPPORTED

@@ -156,6 +156,8 @@ def _value(text: bytes) -> tuple[Any, json_bare.Passed]:
     try:
         return decode_all(text), json_bare.Passed(0, 0, 0)
     except NOT_JSON:
+        if found := _sequence(text):
+            return found, json_bare.Passed(0, 0, 0)
         file = io.BytesIO()
         passed = json_bare.write([text], file)
     try:
@@ -165,6 +167,16 @@ def _value(text: bytes) -> tuple[Any, json_bare.Passed]:
         if len(found) < 2:
             raise
     return found, passed
+
+
+def _sequence(text: bytes) -> list[Any]:
+    """The values of TEXT, each with the mark of RFC 7464 before it; none where it isn't that."""
+    if not text.lstrip().startswith(json_split.MARK):
+        return []
+    try:
+        return [decode_all(part) for part in text.split(json_split.MARK) if part.strip()]
+    except NOT_JSON:
+        return []
 
 
 def _several(text: bytes) -> list[Any]:

@@ -93,7 +93,7 @@ class _Document:
             self._add(title, lambda: self._blocks(start, end, list_block))
         elif first == b"{":
             self._take_object(title, start, end)
-        elif first == b"\x1e":
+        elif first == json_split.MARK:
             raise json_split.SomethingFollows("it's a sequence of values")
         elif title:
             self._fields.append(_Field(title, start, end))
@@ -163,7 +163,10 @@ class _Document:
         RowTable(lambda: self._several(start), self._bench, is_large=True).read(self._facts)
 
     def _several(self, start: int) -> Iterator[RowBlock]:
-        for found, reach in json_split.several(self._source, start):
+        is_marked = self._source.read(_skip_blanks(self._source, start), 1) == json_split.MARK
+        for found, reach in (json_split.sequence if is_marked else json_split.several)(self._source, start):
+            for text in found if is_marked else []:
+                _valid(text)  # by itself: two values with a comma between them would be valid in a list
             check_cost(max(found, key=len))
             yield RowBlock(texts=checked([text if text.startswith(b"{") else _valued(text) for text in found]))
             self._bench.progress(reach)

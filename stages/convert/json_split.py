@@ -21,7 +21,8 @@ PIECE = 2 * 1024 * 1024
 LARGEST = 64 * 1024 * 1024  # bytes of one element
 _KEY = 64 * 1024  # bytes of a key
 _BLANKS = b" \t\r\n"
-_BETWEEN = _BLANKS + b"\x1e"
+MARK = b"\x1e"  # RFC 7464 puts it before each value; no valid value has it
+_BETWEEN = _BLANKS + MARK
 _IDLE = "there's a comma before its last bracket"
 _valid = msgspec.json.Decoder(msgspec.Raw).decode
 _key = msgspec.json.Decoder(str).decode
@@ -256,6 +257,20 @@ def several(source: Source, start: int) -> Iterator[tuple[list[bytes], int]]:
             yield found, at + len(piece) - len(rest)
     if rest.strip(_BETWEEN + b"\0"):
         raise CutOff if depth else NotAList("something follows its last bracket")
+
+
+def sequence(source: Source, start: int) -> Iterator[tuple[list[bytes], int]]:
+    """The texts from START on that the mark of RFC 7464 stands before, some at a time, with how far they reach. Raises
+    ElementTooLarge."""
+    rest = b""
+    for at, piece in _pieces(source, start, source.length):
+        *texts, rest = (rest + piece).split(MARK)
+        if len(rest) > LARGEST:
+            raise ElementTooLarge
+        if found := list(filter(None, (text.strip(_BLANKS) for text in texts))):
+            yield found, at + len(piece) - len(rest)
+    if last := rest.strip(_BLANKS + b"\0"):
+        yield [last], source.length
 
 
 def elements(source: Source, start: int, end: int) -> Iterator[tuple[list[bytes], int]]:

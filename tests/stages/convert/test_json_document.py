@@ -227,6 +227,27 @@ def test_large_ones_of_several_values(bench: Bench, text: str, monkeypatch: pyte
         assert large[:-1] == small[:-1]
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('\x1e1\n\x1e2\n', [1, 2]), ('\x1e"a"\x1enull\x1e"b"', ["a", None, "b"]), ("\x1e\x1e7\n\x1e", [7]), ("\x1e[1]\n\x1e[2,3]\n", [[1], [2, 3]]),
+        ('\x1e1,2\n\x1e3', None), ("\x1e1\n\x1etru", None), ('\x1e1 2\n', None), ('1\x1e2', None), ('\x1e"a\x1eb"', None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("whole", [0, 1 << 24])
+@pytest.mark.parametrize("piece", [1, 61])
+def test_sequences_of_any_values(
+    bench: Bench, text: str, values: list[Any] | None, whole: int, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_document, "WHOLE", whole)
+    monkeypatch.setattr(json_split, "PIECE", piece)
+    done = bench.convert({"a.json": text.encode(), "b.json-seq": text.encode()})
+    if values is None:
+        assert [member.outcome for member in done.results.members] == ["rejected"] * 2
+    else:
+        assert [done.frame(part)["value"].to_list() for part in done.results.tables] == [values] * 2
+
+
 def test_several_values_are_each_valid(bench: Bench) -> None:
     assert bench.convert({"a.json": b'{"a":1}{"a":NaN}'}).member.outcome == "rejected"
     done = bench.convert({"a.json": b'{"a":1}{"a":2,"a":3}'})

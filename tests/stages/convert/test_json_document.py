@@ -232,6 +232,7 @@ def test_large_ones_of_several_values(bench: Bench, text: str, monkeypatch: pyte
     [
         ('\x1e1\n\x1e2\n', [1, 2]), ('\x1e"a"\x1enull\x1e"b"', ["a", None, "b"]), ("\x1e\x1e7\n\x1e", [7]), ("\x1e[1]\n\x1e[2,3]\n", [[1], [2, 3]]),
         ('\x1e1,2\n\x1e3', None), ("\x1e1\n\x1etru", None), ('\x1e1 2\n', None), ('1\x1e2', None), ('\x1e"a\x1eb"', None),
+        ('\x1e{"a":1},{"a":2}\n\x1e{"a":3}', None),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("whole", [0, 1 << 24])

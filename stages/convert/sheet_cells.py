@@ -167,8 +167,6 @@ class _Reader:
         placed = _PLACED.findall(row)
         self._columns = min(column_number(placed[-1]) if placed else row.count(b"<c"), _MOST_COLUMNS)
         piece = self._piece(0, row)
-        if piece.rows != 1:
-            raise Odd
         filled = [index for index, bits in enumerate(piece.bits) if bits != 1]
         if not filled or any(not piece.bits[index] & _TEXTS for index in filled):
             raise Odd

@@ -80,6 +80,7 @@ ROWS = {  # by what's odd: the rows, and whether the kernels take them
     "a place with a zero before": (HEAD + TWO + THIRD.replace("@", '<c r="A03"><v>2</v></c>'), False),
     "an empty place": (HEAD + TWO + THIRD.replace("@", '<c r=""><v>2</v></c>'), False),
     "a place of letters": (HEAD + TWO + THIRD.replace("@", '<c r="A"><v>2</v></c>'), False),
+    "a place of letters in a row without a number": (HEAD + TWO + '<row><c r="A"><v>2</v></c></row>', False),
     "a place of digits": (HEAD + TWO + THIRD.replace("@", '<c r="3"><v>2</v></c>'), False),
     "two places": (HEAD + TWO + THIRD.replace("@", '<c r="B3" r="A3"><v>2</v></c>'), False),
     "two numbers": (HEAD + TWO + THREE.replace('r="3"', 'r="3" r="4"', 1), False),

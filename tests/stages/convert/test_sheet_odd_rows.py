@@ -90,6 +90,10 @@ ROWS = {  # by what's odd: the rows, and whether the kernels take them
     "an open blank row inside": (HEAD + TWO + '<row r="3"></row>' + FOUR, False),
     "a blank row at the end": (HEAD + TWO + THREE + '<row r="4"/>', True),
     "blank rows at the end": (HEAD + TWO + THREE + '<row r="4"></row><row r="5" spans="1:2" s="1"/>', False),
+    "a row with a prefix behind a blank one": (
+        HEAD + TWO + THREE + '<row r="4"/><x:row r="5"><x:c r="A5"><x:v>1</x:v></x:c></x:row>', False,
+    ),
+    "a comment behind a blank row": (HEAD + TWO + THREE + '<row r="4"/><!--x-->', False),
     "a row of looks at the end": (HEAD + TWO + THREE + row(4, '<c r="A4" s="1"/>', '<c r="B4" s="2"/>'), True),
     "a row of looks inside": (HEAD + TWO + row(3, '<c r="A3" s="1"/>', '<c r="B3" s="2"/>') + FOUR, False),
     "a blank row before": ('<row r="1"/>' + TWO + THREE, False),

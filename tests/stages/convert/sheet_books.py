@@ -57,12 +57,12 @@ def book(
 
 
 def table(*cells: str, name: str = "a", others: str = "") -> str:
-    """Rows of a column of CELLS, each an element without its place, `<c><v>1</v></c>`, under NAME, beside a column of texts
-    that differ in length."""
+    """Rows of a column of CELLS, each an element without its place, `<c><v>1</v></c>`, under NAME, beside a column of
+    numbers, by which the first row is known to have names."""
     rows = [f'<row r="1">{_text("A1", name)}{_text("B1", "name")}</row>']
     for number, cell in enumerate(cells, 2):
         placed = re.sub(r"^<c\b", f'<c r="A{number}"', cell, count=1)
-        rows.append(f'<row r="{number}">{placed}{_text(f"B{number}", "text" * number)}{others}</row>')
+        rows.append(f'<row r="{number}">{placed}<c r="B{number}"><v>{number}.5</v></c>{others}</row>')
     return "".join(rows)
 
 

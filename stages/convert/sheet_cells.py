@@ -1,11 +1,11 @@
 """A sheet of an XLSX file read by kernels: its XML in pieces, each taken apart and typed in a thread while the next one is
-unpacked. It takes what is written as spreadsheets do, one kind of cell in each column below a row of names."""
+unpacked. It takes what is written as spreadsheets do, a table below a row of names."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,9 +17,11 @@ from stages.convert import compiled, sheet_codes, sheet_frame, sheet_styles
 from stages.convert.ahead import mapped
 from stages.convert.compiled import Kernels
 from stages.convert.encoding import is_utf8
-from stages.convert.fields import Columns, Fields, column_of, room
+from stages.convert.fields import Fields, room
 from stages.convert.sheet_area import column_number
-from stages.convert.sheet_days import MILLISECONDS, Shown
+from stages.convert.sheet_codes import EMPTY, TEXTS, bits
+from stages.convert.sheet_columns import ColumnPart, Values, joined
+from stages.convert.sheet_days import Shown
 from stages.convert.sheet_frame import Odd
 from stages.convert.sheet_grid import MERGED
 from stages.convert.sheet_xml import Package, Part
@@ -37,28 +39,6 @@ _CODES = {
     Shown.CLOCK: sheet_codes.CLOCK,
     Shown.LENGTH: sheet_codes.LENGTH,
 }
-_FIRST = {
-    False: 0,
-    True: 1462,
-}  # what a number of days is more than one that counts from 1900, by whether it's from 1904
-_EPOCH = 25_569  # the number of 1970's first day
-_LEAP = 60  # before the day of that number, which never was, days have one less
-_LAST = 2_958_466  # the first number after the year 9999
-
-
-def _bits(*codes: int) -> int:
-    return sum(1 << code for code in codes)
-
-
-_NOTHING = _bits(sheet_codes.EMPTY, sheet_codes.ERROR)
-_ERRORS = _bits(sheet_codes.ERROR)
-_NUMBERS, _BOOLEANS = _bits(sheet_codes.NUMBER), _bits(sheet_codes.BOOLEAN)
-_CLOCKS = _bits(sheet_codes.CLOCK)
-_MOMENTS, _TEXTS = _bits(sheet_codes.DAY, sheet_codes.CLOCK), _bits(sheet_codes.SHARED, sheet_codes.TEXT)
-_KINDS = (_NUMBERS, _MOMENTS, _TEXTS, _BOOLEANS)
-
-
-Codes = npt.NDArray[np.uint8]
 
 
 class Cells(msgspec.Struct):
@@ -81,16 +61,14 @@ class _Texts(msgspec.Struct):
 
 
 class _Piece(msgspec.Struct):
-    """Rows, which end with the one that has the number LAST: each column's codes as bits, and its values if it has some."""
+    """Rows, which end with the one that has the number LAST: a part of each column, and the buffer of their texts."""
 
     rows: int
     last: int
     unvalued: int
     errors: int
-    bits: list[int]
-    nulls: Any
-    values: list[Any]
-    arena: Any
+    parts: list[ColumnPart]
+    arena: npt.NDArray[np.uint8]
     blank: int  # rows at the end that have nothing at all
 
 
@@ -132,14 +110,19 @@ class _Reader:
             if last + piece.rows != piece.last:
                 raise Odd
             last = piece.last
-        if any(piece.blank for piece in made[:-1]) or any(piece.bits[:left] != [1] * left for piece in made):
+        if any(piece.blank for piece in made[:-1]):
+            raise Odd
+        if any(part.bits != bits(EMPTY) for piece in made for part in piece.parts[:left]):
             raise Odd
         if any(top <= row < top + MERGED for row in sheet_frame.merged_rows(self._around, "sheetData")):
             raise Odd
         blank = made[-1].blank if made else 0
         buffers = [*self._strings.buffers, *(piece.arena for piece in made)]
         rows = sum(piece.rows for piece in made) - blank
-        columns = [self._joined(made, index, rows, buffers) for index in range(left, left + len(names))]
+        columns = [
+            joined([piece.parts[index] for piece in made], rows, buffers, is_1904=self._is_1904)
+            for index in range(left, left + len(names))
+        ]
         part = Part(sum(piece.errors for piece in made), unvalued + sum(piece.unvalued for piece in made))
         return Cells(names, columns, top - 1, left, rows, part)
 
@@ -167,12 +150,14 @@ class _Reader:
         placed = _PLACED.findall(row)
         self._columns = min(column_number(placed[-1]) if placed else row.count(b"<c"), _MOST_COLUMNS)
         piece = self._piece(0, row)
-        filled = [index for index, bits in enumerate(piece.bits) if bits != 1]
-        if not filled or any(not piece.bits[index] & _TEXTS for index in filled):
+        filled = [index for index, part in enumerate(piece.parts) if part.bits != bits(EMPTY)]
+        if not filled:
             raise Odd
         left, right = filled[0], filled[-1] + 1
         buffers = [*self._strings.buffers, piece.arena]
-        names = [self._joined([piece], index, 1, buffers)[0] or "" for index in range(left, right)]
+        if any(part.bits & ~TEXTS for part in piece.parts[left:right]):
+            raise Odd
+        names = [joined([part], 1, buffers, is_1904=False)[0] for part in piece.parts[left:right]]
         if not all(names):
             raise Odd
         self._columns = right
@@ -191,41 +176,10 @@ class _Reader:
         found = self._kernels.find_in_sheet(array, self._styles, columns, rows, *places, state)
         if found != rows or state[0] != len(data):
             raise Odd
-        bits = state[3:].tolist()
-        errors = 0
-        for index in (index for index in range(columns) if bits[index] & _ERRORS):
-            is_error = codes[index] == sheet_codes.ERROR
-            errors += int(np.count_nonzero(is_error))
-            starts[index][is_error] = -1
         buffer = len(self._strings.buffers) + number
-        values = _Values(self._kernels, Fields(data, starts, sizes, is_json=True), codes, self._strings.views, buffer)
-        read = [values.read(index, bits[index] & ~_NOTHING) for index in range(columns)]
-        unvalued = int(state[2])
-        return _Piece(rows, int(state[1]), unvalued, errors, bits, starts < 0, read, values.arena(), _blank(codes))
-
-    def _joined(self, pieces: Sequence[_Piece], index: int, rows: int, buffers: Sequence[Any]) -> pl.Series:
-        import pyarrow as pa
-
-        kind = 0
-        for piece in pieces:
-            kind |= piece.bits[index] & ~_NOTHING
-        if not kind:
-            return pl.repeat(None, rows, dtype=pl.Null, eager=True)
-        if not any(kind & ~one == 0 for one in _KINDS):
-            raise Odd
-        nulls = np.concatenate([piece.nulls[index] for piece in pieces])[:rows]
-        if kind & _TEXTS:
-            views = np.concatenate([_or_zeros(piece, index, 2, np.uint64) for piece in pieces])[: 2 * rows]
-            return column_of(pa.string_view(), nulls, views, *map(pa.py_buffer, buffers))
-        if kind == _BOOLEANS:
-            flags = np.concatenate([_or_zeros(piece, index, 1, np.uint8) for piece in pieces])[:rows]
-            return column_of(pa.uint8(), nulls, flags).cast(pl.Boolean)
-        numbers = np.concatenate([_or_zeros(piece, index, 1, np.float64) for piece in pieces])[:rows]
-        if kind == _NUMBERS:
-            return column_of(pa.float64(), nulls, numbers)
-        if kind == _CLOCKS and (numbers[~nulls] < 1).any():
-            return column_of(pa.time64("ns"), nulls, _clocks(numbers, nulls))
-        return column_of(pa.timestamp("ms"), nulls, _moments(numbers, nulls, is_1904=self._is_1904))
+        values = Values(self._kernels, Fields(data, starts, sizes, is_json=True), codes, self._strings.views, buffer)
+        parts = [values.part(index, seen) for index, seen in enumerate(state[3:].tolist())]
+        return _Piece(rows, int(state[1]), int(state[2]), values.errors, parts, values.arena(), _blank(codes))
 
     def _read_strings(self) -> _Texts:
         """The shared strings. Raises Odd."""
@@ -243,67 +197,6 @@ class _Reader:
             views.append(some)
             buffers.append(arena[: state[1]].copy())
         return _Texts(np.concatenate(views), buffers)
-
-
-class _Values:
-    """The values of a piece, which FIELDS and CODES tell; texts are copied into a buffer with the number BUFFER."""
-
-    def __init__(self, kernels: Kernels, fields: Fields, codes: Codes, strings: Any, buffer: int) -> None:
-        self._kernels = kernels
-        self._fields = fields
-        self._codes = codes
-        self._strings = strings
-        self._buffer = buffer
-        self._arena = np.empty(len(fields.data), np.uint8)
-        self._used = 0
-
-    def arena(self) -> npt.NDArray[np.uint8]:
-        """The buffer, as far as it's used."""
-        return self._arena[: self._used].copy()
-
-    def read(self, index: int, kind: int) -> Any:
-        """Those of a column of KIND, None where it has none. Raises Odd."""
-        if not kind:
-            return None
-        if kind & ~_NUMBERS == 0 or kind & ~_MOMENTS == 0:
-            return self._numbers(index)
-        if kind & ~_TEXTS == 0:
-            return self._texts(index)
-        if kind == _BOOLEANS:
-            return self._booleans(index)
-        raise Odd
-
-    def _numbers(self, index: int) -> npt.NDArray[np.float64]:
-        fields = self._fields
-        numbers = np.empty(fields.rows, np.float64)
-        places = fields.starts[index], fields.sizes[index]
-        if self._kernels.doubles(fields.bytes, *places, fields.is_json, numbers) == fields.rows:
-            return numbers
-        texts = Columns(self._kernels, fields).numbers(index)
-        if texts is None:
-            raise Odd
-        found = texts.cast(pl.Float64, strict=False)
-        if found.null_count() != texts.null_count():
-            raise Odd
-        return found.to_numpy()
-
-    def _texts(self, index: int) -> npt.NDArray[np.uint64]:
-        fields = self._fields
-        views = np.empty(2 * fields.rows, np.uint64)
-        places = self._codes[index], fields.starts[index], fields.sizes[index]
-        more = self._strings, self._buffer, views, self._arena, self._used
-        self._used = self._kernels.sheet_texts(fields.bytes, *places, *more)
-        if self._used < 0:
-            raise Odd
-        return views
-
-    def _booleans(self, index: int) -> npt.NDArray[np.uint8]:
-        fields = self._fields
-        flags = np.empty(fields.rows, np.uint8)
-        places = self._codes[index], fields.starts[index], fields.sizes[index]
-        if self._kernels.sheet_booleans(fields.bytes, *places, flags) != fields.rows:
-            raise Odd
-        return flags
 
 
 def _strings(package: Package) -> Iterator[bytes]:
@@ -332,34 +225,3 @@ def _blank(codes: npt.NDArray[np.uint8]) -> int:
     if not np.all(filled[:count]):
         raise Odd
     return len(filled) - count
-
-
-def _or_zeros(piece: _Piece, index: int, width: int, dtype: Any) -> Any:
-    values = piece.values[index]
-    return np.zeros(width * piece.rows, dtype) if values is None else values
-
-
-def _moments(numbers: npt.NDArray[np.float64], nulls: npt.NDArray[np.bool_], *, is_1904: bool) -> npt.NDArray[np.int64]:
-    """The milliseconds since 1970 of NUMBERS of days, as the engine has them."""
-    numbers = np.where(nulls, _EPOCH, numbers)
-    if not ((numbers >= 1) & (numbers < _LAST)).all():
-        raise Odd
-    numbers = numbers + _FIRST[is_1904]
-    return _milliseconds(np.where(numbers < _LEAP, numbers + 1, numbers)) - _EPOCH * MILLISECONDS
-
-
-def _clocks(numbers: npt.NDArray[np.float64], nulls: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """The nanoseconds since midnight of NUMBERS that are parts of a day."""
-    numbers = np.where(nulls, 0, numbers)
-    if not ((numbers >= 0) & (numbers < 1)).all():
-        raise Odd
-    found = _milliseconds(numbers)
-    if not (found < MILLISECONDS).all():
-        raise Odd
-    return found * 1_000_000
-
-
-def _milliseconds(days: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    numbers = days * MILLISECONDS
-    whole = np.trunc(numbers)
-    return (whole + (numbers - whole >= 0.5)).astype(np.int64)

@@ -623,7 +623,7 @@ def sheet_texts(data, codes, starts, sizes, strings, buffer, views, arena, used)
                 return -1
             parts.put_view(views, row, arena, used, top - used, buffer)
             used = top
-        if not views[2 * row] & LOW[4]:
+        if (codes[row] == SHARED or codes[row] == TEXT) and not views[2 * row] & LOW[4]:
             starts[row] = -1
     return used
 

@@ -74,10 +74,10 @@ RUNS = {  # and whether the kernels take it, in pieces of a byte
     "days and moments": ([(DAY, TEXT, 9), (NONE, TEXT, 5), (LATE, TEXT, 9)], True),
     "times of day": ([(NONE, TEXT, 9), (CLOCK, TEXT, 9)], True),
     "times of day, then moments": ([(CLOCK, TEXT, 9), (LATE, TEXT, 9)], False),
-    "numbers, then texts": ([(NUMBER, TEXT, 9), (TEXT, TEXT, 9)], False),
-    "numbers, then days": ([(NUMBER, TEXT, 9), (DAY, TEXT, 9)], False),
-    "texts, then flags": ([(TEXT, TEXT, 9), (FLAG, TEXT, 9)], False),
-    "flags, then numbers": ([(FLAG, TEXT, 9), (NUMBER, TEXT, 9)], False),
+    "numbers, then texts": ([(NUMBER, TEXT, 9), (TEXT, TEXT, 9)], True),
+    "numbers, then days": ([(NUMBER, TEXT, 9), (DAY, TEXT, 9)], True),
+    "texts, then flags": ([(TEXT, TEXT, 9), (FLAG, TEXT, 9)], True),
+    "flags, then numbers": ([(FLAG, TEXT, 9), (NUMBER, TEXT, 9)], True),
 }  # fmt: skip
 
 

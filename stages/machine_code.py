@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-_PACKAGE = Path(__file__).parent / "convert"
-_KERNELS = ("stages.convert.kernels", "stages.convert.sheet_kernels")
-_LOADER = "stages.convert.compiled"  # by name: it imports this module
-_SOURCES = ("kernels.py", "kernel_parts.py", "sheet_kernels.py", "sheet_codes.py")
+_PACKAGE = Path(__file__).parent / "convert" / "kernels"
+_KERNELS = ("stages.convert.kernels.text_kernels", "stages.convert.kernels.sheet_kernels")
+_LOADER = "stages.convert.kernels.compiled"  # by name: it imports this module
+_SOURCES = ("text_kernels.py", "kernel_parts.py", "sheet_kernels.py", "xml_parts.py", "sheet_codes.py")
 _CPU_FACTS = ("model name", "flags", "Features", "CPU part", "CPU implementer")
 _SUM = "kernels.sha256"
 PREFIX = "stampmill_"  # of a function's name in its object file

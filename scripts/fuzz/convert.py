@@ -82,7 +82,7 @@ def mutated(chance: random.Random, data: bytes, others: list[bytes]) -> bytes:
 
 
 def try_sniffer(data: bytes) -> str:
-    from stages.convert import delimited, encoding
+    from stages.convert.text import delimited, encoding
 
     found = encoding.detect(data, is_whole=True)
     if found is None:
@@ -93,8 +93,8 @@ def try_sniffer(data: bytes) -> str:
 
 def try_counter(data: bytes) -> str:
     """What the fast count vouches for is what the exact reader reads, record by record."""
-    from stages.convert import counter
-    from stages.convert.records import Dialect, read_record
+    from stages.convert.text import counter
+    from stages.convert.text.records import Dialect, read_record
 
     marks = counter.mark(data, ord(","), ord('"')) if data else None
     if marks is None:
@@ -112,9 +112,9 @@ def try_counter(data: bytes) -> str:
 
 def try_lines(data: bytes) -> str:
     """Lines that the engine accounts for without a proof are each what the exact reader takes."""
-    from stages.convert import json_engine, json_rows
-    from stages.convert.encoding import is_utf8
-    from stages.convert.shapes import shape_of
+    from stages.convert.json_files import json_engine, json_rows
+    from stages.convert.text.encoding import is_utf8
+    from stages.convert.values.shapes import shape_of
 
     lines = [line for line in data.split(b"\n") if line.strip()]
     good = []

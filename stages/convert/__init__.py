@@ -7,20 +7,20 @@ from importlib.metadata import entry_points
 
 from pipeline.config import Config
 from pipeline.model import Stage
-from stages.convert.columnar import Columnar
-from stages.convert.delimited import Delimited
+from stages.convert.columnar_files.columnar import Columnar
 from stages.convert.family import Family
 from stages.convert.html_tables import HtmlTables
-from stages.convert.json_document import JsonDocument
-from stages.convert.json_lines import JsonLines
-from stages.convert.log_lines import LogLines
+from stages.convert.json_files.json_document import JsonDocument
+from stages.convert.json_files.json_lines import JsonLines
+from stages.convert.json_files.telegram_export import TelegramExport
 from stages.convert.mailbox import Mailbox
-from stages.convert.spreadsheet_ml import SpreadsheetMl
 from stages.convert.sqlite import Sqlite
 from stages.convert.stage import Convert
 from stages.convert.statistics import Statistics
-from stages.convert.telegram_export import TelegramExport
-from stages.convert.workbook import Workbook
+from stages.convert.text.delimited import Delimited
+from stages.convert.text.log_lines import LogLines
+from stages.convert.workbooks.spreadsheet_ml import SpreadsheetMl
+from stages.convert.workbooks.workbook import Workbook
 from stages.convert.xml_records import XmlRecords
 
 GROUP = "stampmill.convert"  # entry points of this name are families from elsewhere

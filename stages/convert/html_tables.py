@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from stages.convert import encoding
 from stages.convert.family import Bench, Head
-from stages.convert.header import decide
 from stages.convert.source import Source
-from stages.convert.text_rows import write_rows
+from stages.convert.text import encoding
+from stages.convert.text.text_rows import write_rows
+from stages.convert.values.header import decide
 
 _SUFFIXES = (".html", ".htm", ".xhtml")
 LARGEST = 32 * 1024 * 1024  # bytes of a page; more is kept as it is

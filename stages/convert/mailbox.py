@@ -15,7 +15,7 @@ import msgspec
 from stages.convert import reasons
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.source import Source
-from stages.convert.text_rows import TextRow, write_rows
+from stages.convert.text.text_rows import TextRow, write_rows
 
 LARGEST = 128 * 1024 * 1024  # bytes of one mail
 _PIECE = 8 * 1024 * 1024

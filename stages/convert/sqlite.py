@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
-from stages.convert import encoding, reasons
+from stages.convert import reasons
 from stages.convert.family import Bench, Head, Refused
-from stages.convert.json_rows import RowBlock, RowTable
+from stages.convert.json_files.json_rows import RowBlock, RowTable
 from stages.convert.source import Source
+from stages.convert.text import encoding
 
 _MAGIC = b"SQLite format 3\0"
 _ROWS = 20_000

@@ -12,13 +12,14 @@ import msgspec
 from pipeline.config import Config
 from pipeline.config import Convert as Limits
 from pipeline.model import Closed, Desk, Done, Output, Reason, Task
-from stages.convert import compiled, reasons
-from stages.convert.chunks import LineTooLong
+from stages.convert import reasons
 from stages.convert.drawer import Drawer
 from stages.convert.family import Bench, Family, Head, Refused
-from stages.convert.group import find_groups, read_group
+from stages.convert.kernels import compiled
 from stages.convert.sheet import TooManyRows
 from stages.convert.source import Files, Source, open_source
+from stages.convert.text.chunks import LineTooLong
+from stages.convert.text.group import find_groups, read_group
 from stages.handover import FileList, Member, MemberResult, Results, TablePart, pack, unpack
 
 HEAD = 64 * 1024

@@ -10,8 +10,8 @@ import polars as pl
 from pipeline.model import Column
 from stages.convert import reasons
 from stages.convert.family import Bench, Head, Refused
-from stages.convert.header import unique_names
 from stages.convert.source import Source
+from stages.convert.values.header import unique_names
 
 LARGEST = 256 * 1024 * 1024  # bytes of a file that fits into memory as columns
 _READERS = {
@@ -72,7 +72,7 @@ def _write(columns: dict[str, Any], about: Any, bench: Bench) -> None:
 
 
 def _column(name: str, values: Any) -> tuple[pl.Series, str]:
-    from stages.convert import cells
+    from stages.convert.workbooks import cells
 
     plain = list(map(_plain, values))
     kind = cells.kind_of(plain, cells.NOTHING)

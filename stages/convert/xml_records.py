@@ -20,7 +20,7 @@ import msgspec
 from stages.convert import reasons
 from stages.convert.family import Bench, Head, Refused
 from stages.convert.source import RawFile, Source
-from stages.convert.text_rows import TextRow, write_rows
+from stages.convert.text.text_rows import TextRow, write_rows
 
 _SUFFIXES = (".xml", ".rss", ".atom", ".gpx", ".kml", ".osm", ".xsd", ".rdf")
 _PIECE = 1024 * 1024

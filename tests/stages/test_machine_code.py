@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from stages import machine_code
-from stages.convert import compiled
+from stages.convert.kernels import compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +32,7 @@ def package(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """A package without any; making it takes no time, being a copy."""
     folder = tmp_path / "package"
     folder.mkdir()
-    for name in ("kernels.py", "kernel_parts.py"):
+    for name in machine_code._SOURCES:
         shutil.copy(made.parents[1] / name, folder)
     monkeypatch.setattr(machine_code, "_PACKAGE", folder)
     monkeypatch.setattr(machine_code, "_compile_into", lambda part: copy_objects(made, part))

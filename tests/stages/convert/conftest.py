@@ -13,7 +13,8 @@ import pytest
 from pipeline.config import Config, Paths
 from pipeline.model import Done, Options, StageName, Task, ToolProcess, Upload
 from stages import machine_code
-from stages.convert import build, compiled
+from stages.convert import build
+from stages.convert.kernels import compiled
 from stages.handover import FileList, Member, MemberResult, Place, Results, TablePart, pack, unpack
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from stages import machine_code
-from stages.convert.compiled import Kernels
-from stages.convert.json_pattern import find
+from stages.convert.json_files.json_pattern import find
+from stages.convert.kernels.compiled import Kernels
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PAGE = mmap.PAGESIZE

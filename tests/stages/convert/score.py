@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stages.convert.header import unique_names
+from stages.convert.values.header import unique_names
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.pollution import Polluted
 

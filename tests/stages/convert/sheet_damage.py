@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from stages import machine_code
-from stages.convert import compiled, sheet_cells
-from stages.convert.sheet_xml import BROKEN, Package
+from stages.convert.kernels import compiled
+from stages.convert.workbooks import sheet_cells
+from stages.convert.workbooks.sheet_xml import BROKEN, Package
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.sheet_books import BOOK, SHEET, STRINGS, STYLES, book, styles_of, table, with_members
 from tests.stages.convert.test_sheet_cells import WRITERS, facts_of

@@ -144,7 +144,7 @@ def test_old_timestamps_of_any_year(bench: Bench) -> None:
 def test_orc_in_pieces_and_its_times(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from pyarrow import orc
 
-    from stages.convert import columnar
+    from stages.convert.columnar_files import columnar
 
     monkeypatch.setattr(columnar, "_ROWS", 2)
     early, doubled = io.BytesIO(), io.BytesIO()

@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from pipeline.model import Code
-from stages.convert import columnar, parquet_sizes
+from stages.convert.columnar_files import columnar, parquet_sizes
 from tests.stages.convert.conftest import Bench
 
 TEXTS = ["x" * 500, None, "Größe", ""] * 300

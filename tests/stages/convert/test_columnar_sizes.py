@@ -13,7 +13,7 @@ import pytest
 from pyarrow import ipc, parquet
 
 from pipeline.model import Code
-from stages.convert import arrow_sizes, columnar, parquet_sizes
+from stages.convert.columnar_files import arrow_sizes, columnar, parquet_sizes
 from stages.convert.sheet import Sheet
 from stages.convert.source import Source
 from tests.stages.convert.conftest import Bench

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.model import Code
-from stages.convert import arrow_types, arrow_unfolded, columnar
+from stages.convert.columnar_files import arrow_types, arrow_unfolded, columnar
 from stages.convert.sheet import Sheet
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.test_columnar_sizes import TABLE, written

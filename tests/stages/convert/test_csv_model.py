@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.convert import blocks, delimited
+from stages.convert.text import blocks, delimited
 from tests.stages.convert.conftest import Bench, Converted
 
 pytestmark = pytest.mark.usefixtures("either_way")

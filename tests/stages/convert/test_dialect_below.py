@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stages.convert import dialect_below
+from stages.convert.text import dialect_below
 from tests.stages.convert.conftest import Bench
 
 HEADER = "id,name,amount"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stages.convert import delimited
-from stages.convert.normal import Written, normal
+from stages.convert.text import delimited
+from stages.convert.text.normal import Written, normal
 from tests.stages.convert.conftest import Bench, Converted
 
 PAIRS = ["“”", "„“", "„”", "«»", "»«", "‘’", "‚‘", "‹›", "「」", "´´", "＂＂"]

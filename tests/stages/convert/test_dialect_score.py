@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stages.convert.dialect_marks import candidates
-from stages.convert.dialect_score import _wrapped_share, best_of, score
-from stages.convert.header import unique_names
-from stages.convert.records import Dialect, _patterns, _read, read_record
+from stages.convert.text.dialect_marks import candidates
+from stages.convert.text.dialect_score import _wrapped_share, best_of, score
+from stages.convert.text.records import Dialect, _patterns, _read, read_record
+from stages.convert.values.header import unique_names
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.pollution import Table, text_of
 from tests.stages.convert.pollution_systematic import bases, delimiter_ways, joined

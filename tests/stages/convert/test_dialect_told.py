@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stages.convert import delimited
+from stages.convert.text import delimited
 from tests.stages.convert.conftest import Bench, Converted
 
 HEADER = ["id", "name", "town"]

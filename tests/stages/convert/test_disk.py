@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stages.convert import delimited
+from stages.convert.text import delimited
 from tests.stages.convert.conftest import Bench
 
 ROWS = "id,text\n" + "".join(f"{i},{i * 7919 % 1000003} {i * 104729 % 999983}\n" for i in range(60_000))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stages.convert import chunks, delimited, encoding, legacy
+from stages.convert.text import chunks, delimited, encoding, legacy
 from tests.stages.convert.conftest import Bench
 
 TEXTS = {

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.convert import columns, counter, forms
-from stages.convert.kinds import DATE, Kind
+from stages.convert.text import counter
+from stages.convert.values import columns, forms
+from stages.convert.values.kinds import DATE, Kind
 
 STAMP = Kind("timestamp", "%Y-%m-%d %H:%M:%S")
 FORMS = (

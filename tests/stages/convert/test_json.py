@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.model import Code
-from stages.convert import json_document, json_engine, json_large, json_lines, json_rows, json_split
+from stages.convert.json_files import json_document, json_engine, json_large, json_lines, json_rows, json_split
 from tests.stages.convert.conftest import Bench
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stages.convert import json_bare, json_document, json_split
+from stages.convert.json_files import json_bare, json_document, json_split
 from tests.stages.convert.conftest import Bench, Converted
 
 VALUES: list[Any] = [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import Convert
 from pipeline.model import Code
-from stages.convert import json_document, json_large, json_split
+from stages.convert.json_files import json_document, json_large, json_split
 from tests.stages.convert.conftest import Bench, Converted
 
 FEATURES = [

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from stages.convert.json_marks import may_be_inexact
-from stages.convert.shapes import exact_number
+from stages.convert.json_files.json_marks import may_be_inexact
+from stages.convert.values.shapes import exact_number
 from tests.stages.convert.conftest import Bench
 
 

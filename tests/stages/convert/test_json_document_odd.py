@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stages.convert import json_document, json_split
+from stages.convert.json_files import json_document, json_split
 from tests.stages.convert.conftest import Bench
 
 DEEP = 60

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stages.convert import json_document, json_engine, json_keys, json_lines, json_rows, json_split
+from stages.convert.json_files import json_document, json_engine, json_keys, json_lines, json_rows, json_split
 from tests.stages.convert.conftest import Bench
 
 EARLY: dict[str, Any] = {"a": 1, "s": {"x": 1}, "l": [{"y": "t"}]}

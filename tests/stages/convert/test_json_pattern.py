@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.convert import json_pattern, moments
-from stages.convert.json_rows import decode
-from stages.convert.kinds import DATE, Kind
-from stages.convert.shapes import Shape, shape_of
+from stages.convert.json_files import json_pattern
+from stages.convert.json_files.json_rows import decode
+from stages.convert.values import moments
+from stages.convert.values.kinds import DATE, Kind
+from stages.convert.values.shapes import Shape, shape_of
 
 pytestmark = pytest.mark.usefixtures("kernels")
 

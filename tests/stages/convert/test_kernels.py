@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.convert import fields
-from stages.convert.blocks import Block
-from stages.convert.columns import Typed, typed
-from stages.convert.compiled import Kernels
-from stages.convert.fields import Fields
-from stages.convert.kinds import NULL, TEXT, Kind
-from stages.convert.text_table import Layout, by_kernels, parse
+from stages.convert.kernels import fields
+from stages.convert.kernels.compiled import Kernels
+from stages.convert.kernels.fields import Fields
+from stages.convert.text.blocks import Block
+from stages.convert.text.text_table import Layout, by_kernels, parse
+from stages.convert.values.columns import Typed, typed
+from stages.convert.values.kinds import NULL, TEXT, Kind
 
 ROOT = Path(__file__).resolve().parents[3]
 ROWS = 600

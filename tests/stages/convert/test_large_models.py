@@ -19,7 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.convert import blocks, delimited, json_lines
+from stages.convert.json_files import json_lines
+from stages.convert.text import blocks, delimited
 from tests.stages.convert.conftest import Bench, Converted
 
 pytestmark = pytest.mark.usefixtures("either_way")

@@ -263,7 +263,7 @@ def test_sqlite_of_another_encoding_and_text_of_none(bench: Bench, tmp_path: Pat
 
 
 def test_a_bug_met_by_one_file_leaves_the_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.convert import json_document
+    from stages.convert.json_files import json_document
 
     def fails(*_: Any) -> None:
         raise AssertionError("a bug")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from stages.convert import delimited
+from stages.convert.text import delimited
 from tests.stages.convert.conftest import Bench
 
 CSV = (

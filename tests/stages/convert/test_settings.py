@@ -14,7 +14,7 @@ from pipeline.model import Code
 from stages.convert.family import Bench as Table
 from stages.convert.family import Head
 from stages.convert.source import Source
-from stages.convert.text_rows import write_rows
+from stages.convert.text.text_rows import write_rows
 from tests.stages.convert.conftest import Bench
 
 CSV = b"id,zip,day\n1,01234,01/02/2024\n2,99999,03/04/2024\n"

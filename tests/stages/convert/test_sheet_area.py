@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.model import Code
-from stages.convert.sheet_area import area
+from stages.convert.workbooks.sheet_area import area
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.workbooks import respelled, workbook
 

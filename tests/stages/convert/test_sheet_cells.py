@@ -13,7 +13,8 @@ import xlsxwriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.convert import compiled, sheet_cells
+from stages.convert.kernels import compiled
+from stages.convert.workbooks import sheet_cells
 from tests.stages.convert.conftest import Bench, Converted
 from tests.stages.convert.workbooks import Error, workbook
 

@@ -13,8 +13,8 @@ import openpyxl.utils.datetime
 import pytest
 import xlsxwriter
 
-from stages.convert import sheet_xml
-from stages.convert.sheet_days import Shown, shown_by, shown_by_code
+from stages.convert.workbooks import sheet_xml
+from stages.convert.workbooks.sheet_days import Shown, shown_by, shown_by_code
 from tests.stages.convert.binary_workbooks import DATE, MOMENT, TIME, Cell, binary_workbook
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.workbooks import respelled

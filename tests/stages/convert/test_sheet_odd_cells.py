@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from stages.convert import compiled
+from stages.convert.kernels import compiled
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.sheet_books import STRINGS, STYLES, book, styles_of, table, with_members
 from tests.stages.convert.test_sheet_cells import Both

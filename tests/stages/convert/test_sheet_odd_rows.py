@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stages.convert import compiled
+from stages.convert.kernels import compiled
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.sheet_books import BOOK, NS, SHEET, STRINGS, STYLES, book, with_members
 from tests.stages.convert.test_sheet_cells import Both, by_xlsxwriter

@@ -14,7 +14,7 @@ import xlsxwriter
 
 from pipeline.model import Code
 from scripts.fuzz.seeds import ODS_CONTENT, open_document
-from stages.convert import workbook as family
+from stages.convert.workbooks import workbook as family
 from tests.stages.convert.binary_workbooks import DATE, binary_workbook
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.workbooks import respelled

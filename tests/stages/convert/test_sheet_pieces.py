@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.convert import compiled, sheet_cells
+from stages.convert.kernels import compiled
+from stages.convert.workbooks import sheet_cells
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.sheet_books import book, styles_of
 from tests.stages.convert.sheet_damage import Campaign

@@ -11,7 +11,7 @@ import pytest
 import xlsxwriter
 
 from pipeline.model import Code
-from stages.convert.sheet_unvalued import by_table, count
+from stages.convert.workbooks.sheet_unvalued import by_table, count
 from tests.stages.convert.conftest import Bench
 from tests.stages.convert.workbooks import respelled
 

@@ -9,9 +9,9 @@ from xml.sax.saxutils import escape, quoteattr
 import pytest
 
 from pipeline.model import Code
-from stages.convert import spreadsheet_ml, spreadsheet_sheet
-from stages.convert.sheet_days import Shown
-from stages.convert.spreadsheet_value import value_of
+from stages.convert.workbooks import spreadsheet_ml, spreadsheet_sheet
+from stages.convert.workbooks.sheet_days import Shown
+from stages.convert.workbooks.spreadsheet_value import value_of
 from tests.stages.convert.conftest import Bench, Converted
 
 SPACE = "urn:schemas-microsoft-com:office:spreadsheet"

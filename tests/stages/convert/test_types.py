@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.convert.columns import fit, typed
-from stages.convert.kinds import NULL, TEXT, classify, join, join_all, settle, sql_type
+from stages.convert.values.columns import fit, typed
+from stages.convert.values.kinds import NULL, TEXT, classify, join, join_all, settle, sql_type
 from tests.stages.convert.conftest import Bench
 
 
@@ -183,7 +183,7 @@ def test_what_a_kind_holds_can_be_cast(texts: list[str]) -> None:
 
 
 def test_a_late_misfit_widens_its_column(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.convert import delimited
+    from stages.convert.text import delimited
 
     monkeypatch.setattr(delimited, "CHUNK", 4096)
     rows = [f"{i},{i},2024-01-{i % 28 + 1:02d},{i}" for i in range(5000)]
@@ -196,7 +196,7 @@ def test_a_late_misfit_widens_its_column(bench: Bench, monkeypatch: pytest.Monke
 
 
 def test_late_evidence_decides_day_and_month(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.convert import delimited
+    from stages.convert.text import delimited
 
     monkeypatch.setattr(delimited, "CHUNK", 1000)
     rows = [f"{i},0{i % 9 + 1}/0{i % 8 + 1}/2024" for i in range(500)] + ["500,31/01/2024"]

@@ -9,7 +9,9 @@ from email.message import EmailMessage
 import pytest
 
 from pipeline.model import Code
-from stages.convert import json_split, log_lines, mailbox
+from stages.convert import mailbox
+from stages.convert.json_files import json_split
+from stages.convert.text import log_lines
 from tests.stages.convert.conftest import Bench
 
 ACCESS = (

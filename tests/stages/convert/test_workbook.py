@@ -148,7 +148,7 @@ def test_a_zip_that_is_no_workbook(bench: Bench) -> None:
 
 
 def test_one_too_large_is_refused_before_it_is_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.convert import workbook as family
+    from stages.convert.workbooks import workbook as family
 
     monkeypatch.setattr(family, "LARGEST", 1000)
     done = bench.convert({"a.xlsx": workbook({"data": PLAIN})})

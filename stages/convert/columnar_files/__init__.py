@@ -1,0 +1,1 @@
+"""Files that have columns and types already: Parquet, Arrow, ORC, Avro."""

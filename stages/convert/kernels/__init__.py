@@ -1,0 +1,1 @@
+"""Machine code that takes blocks of text apart, and what it takes."""

@@ -1,0 +1,1 @@
+"""What texts say: the kinds of values, and columns typed by them."""

@@ -1,6 +1,6 @@
 """Machine code that's made of Python functions once, by Numba, and `python -m stages.machine_code [FOLDER]`, which makes it.
 
-Making it takes ten seconds, so that's done once for an installation, and never by a worker: what reads people's files may
+Making it takes twenty seconds, so that's done once for an installation, and never by a worker: what reads people's files may
 write no code. It lies with the package's own compiled files, or in FOLDER where those can't be written. Without it all
 works, large files of text more slowly. Standard library at the top: each start asks whether there's something to do.
 """

@@ -24,9 +24,7 @@ from stages.convert.text.encoding import Encoding
 WHOLE = 16 * 1024 * 1024  # bytes of a document that is read as a whole where it isn't JSON as it should be
 _ROWS = 20_000  # values in a block
 _SUFFIXES = (".json", ".geojson", ".topojson", ".jsonc", ".json5", ".json-seq")
-_PASSED = (
-    "{comments:,} comments and {commas:,} commas before a closing bracket, which JSON doesn't have, were passed over"
-)
+_PASSED = "not JSON, and passed over: {what}"
 _STRAYS = "{count:,} {what} bytes that mean nothing in {codec}, read as another would"
 
 
@@ -99,8 +97,11 @@ def _bare(source: Source, start: int, bench: Bench) -> Iterator[Source | None]:
 
 
 def _note(passed: json_bare.Passed, bench: Bench) -> None:
-    if passed.comments or passed.commas:
-        bench.notes.append(_PASSED.format(comments=passed.comments, commas=passed.commas))
+    counts = {"comment": passed.comments, "comma": passed.commas}
+    found = [f"{count:,} {word}{'s' if count > 1 else ''}" for word, count in counts.items() if count]
+    if found:
+        where = " before a closing bracket" if passed.commas else ""
+        bench.notes.append(_PASSED.format(what=" and ".join(found) + where))
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def _summed(package: Package, member: str, pieces: Iterator[bytes]) -> Iterator[
     for piece in pieces:
         found = _crc32(piece, found)
         yield piece
-    if found != package._archive.getinfo(member).CRC:
+    if found != package.checksum(member):
         raise Odd
 
 

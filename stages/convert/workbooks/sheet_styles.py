@@ -16,6 +16,7 @@ _CELLS = re.compile(rb"<(?:\w+:)?cellXfs\b.*?</(?:\w+:)?cellXfs>", re.DOTALL)
 _CELL = re.compile(rb"<(?:\w+:)?xf\b[^>]*>")
 _COUNTS_FROM_1904 = re.compile(rb"<(?:\w+:)?workbookPr\b[^>]*?\bdate1904\s*=\s*[\"'](?:1|true|on)[\"']")
 _STYLE = re.compile(rb"\bs\s*=\s*[\"'][0-9]+[\"']")
+_ERRORS = rb"#DIV/0!|#N/A|#NAME\?|#NULL!|#NUM!|#REF!|#VALUE!"  # that the engine knows
 _LEVEL = 1  # of compression, which is only to spare memory
 
 # A number at the edges may be one of these: below 1, or 60, or one of many digits, or with an exponent.
@@ -29,20 +30,21 @@ def is_1904(package: Package) -> bool:
 
 def respelled(package: Package, members: Iterable[str]) -> tuple[bytes | None, int]:
     """PACKAGE with the cells of its sheets, MEMBERS, without their style where they show a day or time and hold a number
-    that is none, and how many they are; None where there are none. Raises one of BROKEN."""
+    that is none, and how many they are; and with errors that the engine doesn't know as others. None where there are
+    neither. Raises one of BROKEN."""
     styles = _styles(package)
-    if not styles:
-        return None, 0
-    counts: dict[str, int] = {}
-    changes: dict[str, _Change] = {}
     from_1904 = is_1904(package)
+    odd, wanted = 0, dict[str, Callable[[bytes], bytes]]()
     for member in filter(None, members):
-        changes[member] = change = _Change(styles, package.prefix(member), is_1904=from_1904)
-        counts[member] = sum(change.count(piece) for piece in package.pieces(member))
-    if not any(counts.values()):
-        return None, 0
-    wanted = {member: changes[member].apply for member, count in counts.items() if count}
-    return _copied(package, wanted), sum(counts.values())
+        change = _Change(styles, package.prefix(member), is_1904=from_1904)
+        days = errors = 0
+        for piece in package.pieces(member):
+            days += change.count(piece)
+            errors += change.has_newer_errors(piece)
+        odd += days
+        if days or errors:
+            wanted[member] = change.apply
+    return (_copied(package, wanted) if wanted else None), odd
 
 
 def _styles(package: Package) -> dict[bytes, Shown]:
@@ -78,14 +80,29 @@ class _Change:
         formula = rb"(?:<@f\b(?:[^>]*/>|[^>]*>[^<]*</@f>)\s*)?"
         cell = rb"<@c\s(?=[^>]*?\bs\s*=\s*" + quoted + rb")(?![^>]*?\bt\s*=\s*[\"'](?!n[\"']))[^>]*>\s*" + formula
         value = rb"<@v(?:\s[^>]*)?>\s*(?P<value>(?:" + _EDGE + rb")[^<]*)"
-        self._cell = re.compile((cell + value).replace(b"@", prefix))
+        self._cell = re.compile((cell + value).replace(b"@", prefix)) if styles else None
+        error = (
+            rb"(<@c\s[^>]*?\bt\s*=\s*[\"']e[\"'][^>]*>\s*"
+            + formula
+            + rb"<@v>)(?!(?:"
+            + _ERRORS
+            + rb")<)#[A-Z][A-Z_/0-9]*[!?]?(?=<)"
+        )
+        self._error = re.compile(error.replace(b"@", prefix))
 
     def count(self, piece: bytes) -> int:
         """How many cells of PIECE are to be changed."""
-        return sum(map(self._is_none, self._cell.finditer(piece)))
+        return sum(map(self._is_none, self._cell.finditer(piece))) if self._cell else 0
+
+    def has_newer_errors(self, piece: bytes) -> bool:
+        """Whether PIECE has errors that the engine doesn't know, such as `#SPILL!`: it would give up on the sheet."""
+        return self._error.search(piece) is not None
 
     def apply(self, piece: bytes) -> bytes:
         """PIECE with the cells changed."""
+        piece = self._error.sub(rb"\1#N/A", piece)
+        if self._cell is None:
+            return piece
         return self._cell.sub(lambda found: self._plain(found[0]) if self._is_none(found) else found[0], piece)
 
     def _is_none(self, found: re.Match[bytes]) -> bool:

@@ -174,15 +174,17 @@ def test_cells(both: Both, cell: str) -> None:
 
 
 @pytest.mark.parametrize("error", ["#SPILL!", "#CALC!", "#BUSY!", "#GETTING_DATA", "#CONNECT!"])
-@pytest.mark.usefixtures("kernels")
-def test_errors_that_the_engine_refuses_are_errors(bench: Bench, error: str) -> None:
-    """Newer programs have more of them. The engine gives up on the sheet."""
-    done = bench.convert({"a.xlsx": book(table(f'<c t="e"><v>{error}</v></c>', "<c><v>2</v></c>"))})
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("formula", ["", "<f>A1#</f>"])
+def test_errors_that_the_engine_refuses_are_errors(bench: Bench, error: str, formula: str) -> None:
+    """Newer programs have more of them. The engine would give up on the sheet."""
+    done = bench.convert({"a.xlsx": book(table(f'<c t="e">{formula}<v>{error}</v></c>', "<c><v>2</v></c>"))})
     assert [row[0] for row in done.rows] == [None, 2]
     assert done.member.notes == ("error values, whose cells are NULL: 1 in data",)
 
 
-def test_a_text_that_speaks_of_an_error_is_none(bench: Bench, kernels: compiled.Kernels) -> None:
+@pytest.mark.usefixtures("either_way")
+def test_a_text_that_speaks_of_an_error_is_none(bench: Bench) -> None:
     done = bench.convert({"a.xlsx": book(table('<c t="str"><v>a t="e" b</v></c>', '<c t="str"><v>x</v></c>'))})
     assert done.rows[0][0] == 'a t="e" b' and not done.member.notes
 

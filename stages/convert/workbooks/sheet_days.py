@@ -36,6 +36,9 @@ _KNOWN = {
     **dict.fromkeys((14, 15, 16, 17, 22), Shown.DAY),
     **dict.fromkeys((18, 19, 20, 21, 45, 47), Shown.CLOCK),
     46: Shown.LENGTH,
+    # In China, Japan and Korea; some show a time of day in one country and a day in another.
+    **dict.fromkeys((*range(27, 32), 36, *range(50, 55), 57, 58), Shown.DAY),
+    **dict.fromkeys((*range(32, 36), 55, 56), Shown.CLOCK),
 }
 
 

@@ -15,7 +15,7 @@ from stages.convert.workbooks.sheet_xml import Package
 
 _RANGE = re.compile(r"[A-Z]{1,3}([0-9]{1,7})(?::[A-Z]{1,3}([0-9]{1,7}))?")
 _RANGED = ("mergeCell", "dimension")
-# Formats of days or times in China, Japan and Korea, each of which shows another thing there: the engine knows them.
+# Formats of days or times in China, Japan and Korea, each of which shows another thing there: left to the engine.
 _EASTERN = re.compile(rb"\bnumFmtId\s*=\s*[\"'](?:2[7-9]|3[0-6]|5[0-8])[\"']")
 _NUMBERED = re.compile(rb"\snumFmtId=\"[0-9]{1,9}\"")
 _FORMAT = re.compile(rb"\bformatCode\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")

@@ -17,6 +17,7 @@ from stages.convert.workbooks import sheet_xml
 from stages.convert.workbooks.sheet_days import Shown, shown_by, shown_by_code
 from tests.stages.convert.binary_workbooks import DATE, MOMENT, TIME, Cell, binary_workbook
 from tests.stages.convert.conftest import Bench
+from tests.stages.convert.sheet_books import book, styles_of, table
 from tests.stages.convert.workbooks import respelled
 
 DAY, CLOCK, BOTH, LENGTH = "yyyy-mm-dd", "hh:mm:ss", "yyyy-mm-dd hh:mm:ss", "[h]:mm:ss"
@@ -224,6 +225,22 @@ def test_formats_that_every_file_knows() -> None:
     assert [shown_by(number, {}) for number in (0, 14, 20, 22, 46, 47, 49)] == [
         Shown.NUMBER, Shown.DAY, Shown.CLOCK, Shown.DAY, Shown.LENGTH, Shown.CLOCK, Shown.NUMBER,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [27, 31, 36, 50, 54, 57, 58])
+def test_formats_of_the_east(bench: Bench, number: int) -> None:
+    """They have numbers only. 60 was February 28, and 0.5 of a day noon, in silence."""
+    cells = [f'<c s="1"><v>{value}</v></c>' for value in ("60", "0.5", "45000")]
+    done = bench.convert({"a.xlsx": book(table(*cells), styles=styles_of(number))})
+    assert [row[0] for row in done.rows] == ["60", "0.5", "2023-03-15"]
+    assert done.member.notes and done.member.notes[0].startswith("2 cells have the format of a day or time")
+
+
+@pytest.mark.parametrize("number", [32, 35, 55, 56])
+def test_formats_that_show_a_time_in_one_country_and_a_day_in_another(bench: Bench, number: int) -> None:
+    for value, found in (("0.5", dt.time(12)), ("45000", dt.date(2023, 3, 15)), ("60", 60)):
+        done = bench.convert({"a.xlsx": book(table(f'<c s="1"><v>{value}</v></c>'), styles=styles_of(number))})
+        assert [row[0] for row in done.rows] == [found]
 
 
 def test_days_of_open_documents_are_written_out(bench: Bench) -> None:

@@ -121,11 +121,20 @@ def _short(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
+def _footer(source: Source) -> bytes:
+    """The footer of a Parquet file, which is known to have one."""
+    size = int.from_bytes(source.read(source.length - 8, 4), "little")
+    return source.read(max(0, source.length - 8 - size), size)
+
+
 def _read_parquet(source: Source, bench: Bench) -> None:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(native_file(source))
-    sizes = parquet_sizes.look(file.metadata, _ROWS)
+    try:
+        sizes = parquet_sizes.look(_footer(source), file.metadata.schema, _ROWS)
+    except ValueError as error:
+        raise Refused(reasons.corrupt(f"its row groups can't be told ({error})")) from error
     if sizes.largest > parquet_sizes.MOST:
         what = f"{sizes.largest:,} bytes of lists in it may belong to one row, once they're unpacked"
         raise Refused(reasons.too_large(what, "Write it in smaller row groups, and send it again."))

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from stages.convert.columnar_files.parquet_footer import ColumnChunk, row_groups
 from stages.convert.parquet_file import GROUP_BYTES
 
 MOST = 512 * 1024 * 1024  # bytes of lists' items that may belong to one row, unpacked,
@@ -30,40 +31,37 @@ class Sizes(msgspec.Struct):
     largest: int = 0
 
 
-def look(meta: Any, most: int) -> Sizes:
-    """What a file with META needs, of which at most MOST rows are to be read at once."""
+def look(footer: bytes, schema: Any, most: int) -> Sizes:
+    """What a file with FOOTER and SCHEMA, which is pyarrow's, needs, of which at most MOST rows are to be read at once. Raises
+    ValueError where the footer is damaged."""
+    leaves = [schema.column(number) for number in range(len(schema))]
     repeated: dict[str, None] = {}
     rows, largest = most, 0
-    for index in range(meta.num_row_groups):
-        group = meta.row_group(index)
-        columns = [(group.column(number), meta.schema.column(number)) for number in range(group.num_columns)]
-        repeated.update(dict.fromkeys(part.path_in_schema for part, _leaf in columns if _may_repeat(part, group, most)))
+    for group in row_groups(footer):
+        columns = list(zip(group.columns, leaves, strict=True))
+        repeated.update(dict.fromkeys(leaf.path for part, leaf in columns if _may_repeat(part, leaf, group.rows, most)))
         in_lists = [(part, leaf) for part, leaf in columns if leaf.max_repetition_level]
         unpacked = sum(_unpacked(part, leaf) for part, leaf in in_lists)
-        if unpacked > _RATIO * sum(part.total_compressed_size for part, _leaf in in_lists):
+        if unpacked > _RATIO * sum(part.packed for part, _leaf in in_lists):
             largest = max(largest, unpacked)
-        a_row = unpacked // max(1, group.num_rows) + sum(map(_shared, (part for part, _leaf in columns)))
+        shared = sum(part.unpacked for part in group.columns if part.is_delta)  # with the text before
+        a_row = unpacked // max(1, group.rows) + shared
         rows = max(1, min(rows, _BLOCK // max(1, a_row)))
     return Sizes(rows, list(repeated), largest)
 
 
-def _may_repeat(column: Any, group: Any, most: int) -> bool:
-    """Whether a block of COLUMN's texts, which its GROUP may have once for many rows, may be larger than is held."""
-    items = min(group.num_rows, most) if column.num_values == group.num_rows else column.num_values
-    is_text = column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page
-    return bool(is_text and items * column.total_uncompressed_size > GROUP_BYTES)
+def _may_repeat(part: ColumnChunk, leaf: Any, rows: int, most: int) -> bool:
+    """Whether a block of texts, which a row group of ROWS may have once for many rows, may be larger than is held."""
+    items = min(rows, most) if part.values == rows else part.values
+    is_text = leaf.physical_type == "BYTE_ARRAY" and part.has_dictionary
+    return bool(is_text and items * part.unpacked > GROUP_BYTES)
 
 
-def _unpacked(column: Any, leaf: Any) -> int:
-    """The bytes of all items of COLUMN."""
-    if column.physical_type == "BYTE_ARRAY":
-        return int(column.num_values * (_INDEX + _LEVELS) + column.total_uncompressed_size)
-    return int(column.num_values * (_WIDTHS.get(column.physical_type, leaf.length) + _LEVELS))
-
-
-def _shared(column: Any) -> int:
-    """The bytes that each of COLUMN's texts may share with the one before it, and has once it's unpacked."""
-    return int(column.total_uncompressed_size) if "DELTA_BYTE_ARRAY" in column.encodings else 0
+def _unpacked(part: ColumnChunk, leaf: Any) -> int:
+    """The bytes of all items of a column."""
+    if leaf.physical_type == "BYTE_ARRAY":
+        return part.values * (_INDEX + _LEVELS) + part.unpacked
+    return int(part.values * (_WIDTHS.get(leaf.physical_type, leaf.length) + _LEVELS))
 
 
 def joined(batches: Iterator[Any], most: int) -> Iterator[Any]:

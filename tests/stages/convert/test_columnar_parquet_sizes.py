@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 from pipeline.model import Code
 from stages.convert.columnar_files import columnar, parquet_sizes
+from stages.convert.columnar_files.parquet_footer import ColumnChunk, RowGroup, row_groups
 from tests.stages.convert.conftest import Bench
 
 TEXTS = ["x" * 500, None, "Größe", ""] * 300
@@ -29,6 +33,71 @@ def written(table: Any, **options: Any) -> bytes:
     return data.getvalue()
 
 
+def footer_of(data: bytes) -> bytes:
+    return data[-8 - int.from_bytes(data[-8:-4], "little") : -8]
+
+
+def look(data: bytes, most: int) -> parquet_sizes.Sizes:
+    return parquet_sizes.look(footer_of(data), parquet.ParquetFile(io.BytesIO(data)).metadata.schema, most)
+
+
+def by_pyarrow(data: bytes) -> list[RowGroup]:
+    meta = parquet.ParquetFile(io.BytesIO(data)).metadata
+    groups = map(meta.row_group, range(meta.num_row_groups))
+    return [
+        RowGroup(
+            group.num_rows,
+            [
+                ColumnChunk(
+                    column.num_values,
+                    column.total_uncompressed_size,
+                    column.total_compressed_size,
+                    column.has_dictionary_page,
+                    "DELTA_BYTE_ARRAY" in column.encodings,
+                )
+                for column in map(group.column, range(group.num_columns))
+            ],
+        )
+        for group in groups
+    ]
+
+
+def by_polars(table: Any) -> bytes:
+    data = io.BytesIO()
+    pl.DataFrame(table).write_parquet(data, row_group_size=100)
+    return data.getvalue()
+
+
+def by_duckdb(table: Any, path: Path) -> bytes:
+    found = table  # noqa: F841 - it's found by its name
+    duckdb.sql(f"COPY (FROM found) TO '{path}' (FORMAT parquet, ROW_GROUP_SIZE 2048)")
+    return path.read_bytes()
+
+
+def test_footers_are_read_as_the_engine_does(tmp_path: Path) -> None:
+    table = pa.table({**NESTED, "n": range(1200), "t": [text or "y" for text in TEXTS]})
+    numbers = pa.table({f"c{number}": np.arange(5000) for number in range(20)})
+    plain = written(numbers, use_dictionary=False, column_encoding=dict.fromkeys(numbers.column_names, "PLAIN"))
+    for data in (
+        written(table, row_group_size=50), written(table.slice(0, 0)), plain, written(table, write_statistics=False),
+        by_polars(table), by_polars(numbers), by_duckdb(numbers, tmp_path / "d.parquet"),
+    ):  # fmt: skip
+        assert row_groups(footer_of(data)) == by_pyarrow(data)
+
+
+def test_a_damaged_footer_never_ends_the_process(bench: Bench) -> None:
+    """Where a column's statistics don't fit its type, pyarrow aborts when it's asked for them."""
+    data = written(pa.table({"a": ["x", "y"]}))
+    at = data.rindex(b"\x15\x0c\x25")  # the type, text, at the beginning of a column in the schema
+    done = bench.convert({"a.parquet": data[:at] + b"\x15\x08\x25" + data[at + 3 :]})
+    assert done.member.reason is not None
+    assert done.member.reason.code is Code.CORRUPT
+    footer = footer_of(data)
+    for damaged in (b"", footer[:40], footer[:-9], b"\x1f" * 9, b"\x1c" * 5000, b"\x49\xfc" + b"\xff" * 9):
+        with pytest.raises(ValueError, match="the footer"):
+            row_groups(damaged)
+
+
 @pytest.mark.parametrize("groups", [5000, 400, 7])
 @pytest.mark.parametrize("most", [1 << 20, 2000])
 def test_texts_in_lists_and_structs_are_read_as_they_are(
@@ -37,7 +106,7 @@ def test_texts_in_lists_and_structs_are_read_as_they_are(
     data = written(pa.table(NESTED), row_group_size=groups, dictionary_pagesize_limit=most)
     plain = bench.convert({"a.parquet": data})
     monkeypatch.setattr(parquet_sizes, "GROUP_BYTES", 0)
-    found = parquet_sizes.look(parquet.ParquetFile(io.BytesIO(data)).metadata, 1000)
+    found = look(data, 1000)
     assert {path.partition(".")[0] for path in found.repeated} == set(NESTED)
     apart = bench.convert({"a.parquet": data})
     assert (apart.types, apart.rows) == (plain.types, plain.rows)
@@ -73,12 +142,11 @@ def test_items_that_take_no_room_and_may_be_one_row_s_are_refused(bench: Bench) 
 def test_long_lists_are_read_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = np.random.default_rng(1).integers(0, 2**31, (200, 1000)).astype(np.int32)
     data = written(pa.table({"a": list(numbers), "b": range(200)}))
-    meta = parquet.ParquetFile(io.BytesIO(data)).metadata
-    assert parquet_sizes.look(meta, 5000) == parquet_sizes.Sizes(5000)
+    assert look(data, 5000) == parquet_sizes.Sizes(5000)
     monkeypatch.setattr(parquet_sizes, "_BLOCK", 80_000)
-    assert parquet_sizes.look(meta, 5000) == parquet_sizes.Sizes(10)
+    assert look(data, 5000) == parquet_sizes.Sizes(10)
     monkeypatch.setattr(parquet_sizes, "_RATIO", 0)
-    assert parquet_sizes.look(meta, 5000).largest == 200 * 1000 * 8
+    assert look(data, 5000).largest == 200 * 1000 * 8
 
 
 def test_texts_that_share_their_beginnings_are_read_few_at_a_time(
@@ -90,9 +158,8 @@ def test_texts_that_share_their_beginnings_are_read_few_at_a_time(
         use_dictionary=False,
         column_encoding={"a": "DELTA_BYTE_ARRAY", "n": "PLAIN"},
     )
-    meta = parquet.ParquetFile(io.BytesIO(data)).metadata
     monkeypatch.setattr(parquet_sizes, "_BLOCK", 100_000)
-    rows = parquet_sizes.look(meta, 5000).rows
+    rows = look(data, 5000).rows
     assert 1 <= rows < 30
     done = bench.convert({"a.parquet": data})
     assert done.rows == list(zip(texts, range(500), strict=True))

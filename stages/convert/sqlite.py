@@ -37,7 +37,7 @@ class Sqlite:
         try:
             with _opened(source, bench) as database:
                 empty = [name for name in _names(database) if not _read_table(database, name, bench)]
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the words of an error may quote what is damaged
             raise Refused(reasons.corrupt(f"the database is damaged ({error})")) from error
         if not bench.tables:
             raise Refused(reasons.no_records("none of its tables has rows"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,15 @@ def test_a_damaged_one(bench: Bench, database: Path) -> None:
     done = bench.convert({"a.db": bytes(data)})
     assert done.member.reason is not None
     assert done.member.reason.code == Code.CORRUPT
+
+
+def test_a_damage_that_the_engine_quotes(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "b.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE marker (a)")
+        database.execute("INSERT INTO marker VALUES (1)")
+        database.commit()
+    data = path.read_bytes().replace(b"marker (a)", b"marker (a,").replace(b"marker", b"m\xc5(ker")
+    reason = bench.convert({"b.sqlite": data}).member.reason
+    assert reason is not None
+    assert reason.code is Code.CORRUPT

@@ -225,7 +225,7 @@ _DIFFERENT: dict[tuple[str, str], Callable[[Kind, Kind], Kind]] = {
     ("integer", "comma"): lambda low, high: high,
     ("integer", "grouped"): lambda low, high: high,
     ("integer", "decimal"): lambda low, high: decimal(max(high.whole, low.whole or 9), high.scale),
-    ("double", "decimal"): lambda low, high: high,
+    ("double", "decimal"): lambda low, high: decimal(max(high.whole, DOUBLE_DIGITS), high.scale),
     ("double", "grouped"): lambda low, high: high,
     ("comma", "grouped"): lambda low, high: high if low.form == "?" else TEXT,
 }

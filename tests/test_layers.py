@@ -21,7 +21,14 @@ MODULES = {
     for package in ("pipeline", "stages", "bot_adapter")
     for path in sorted((ROOT / package).rglob("*.py"))
 }
-FOR_STAGES = {"stages.machine_code", "pipeline.model", "pipeline.errors", "pipeline.config", "pipeline.volumes"}
+FOR_STAGES = {
+    "stages.machine_code",
+    "stages.parquet_footer",
+    "pipeline.model",
+    "pipeline.errors",
+    "pipeline.config",
+    "pipeline.volumes",
+}
 SCREENS = {
     "pipeline.cli",
     "pipeline.screen.status",

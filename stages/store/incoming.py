@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from pipeline.model import Code, Reason
+from stages import parquet_footer
 from stages.handover import MemberResult, Results, TablePart
-from stages.store import files, footer
+from stages.store import files
 from stages.store.names import member_file
 
 FOLDER = ".incoming"
@@ -179,7 +180,7 @@ def check_rows(path: str, part: TablePart) -> None:
 
 def count_rows(fd: int, part: TablePart) -> None:
     """Asserts that the Parquet file open at FD has the rows that PART claims."""
-    rows = footer.row_count(fd)
+    rows = parquet_footer.row_count(fd)
     if rows != part.rows:
         raise AssertionError(f"{part.source}: {part.rows} rows are claimed, {rows} are in {part.file}")
 

@@ -18,6 +18,7 @@ from stages.convert.family import Bench, Head, Refused
 from stages.convert.parquet_file import GROUP_BYTES
 from stages.convert.source import RawFile, Source, native_file
 from stages.convert.values.header import unique_names
+from stages.parquet_footer import NotParquet
 
 _MAGIC = {
     b"PAR1": "parquet",
@@ -133,7 +134,7 @@ def _read_parquet(source: Source, bench: Bench) -> None:
     file = parquet.ParquetFile(native_file(source))
     try:
         sizes = parquet_sizes.look(_footer(source), file.metadata.schema, _ROWS)
-    except ValueError as error:
+    except NotParquet as error:
         raise Refused(reasons.corrupt(f"its row groups can't be told ({error})")) from error
     if sizes.largest > parquet_sizes.MOST:
         what = f"{sizes.largest:,} bytes of lists in it may belong to one row, once they're unpacked"

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from stages.convert.columnar_files.parquet_footer import ColumnChunk, row_groups
 from stages.convert.parquet_file import GROUP_BYTES
+from stages.parquet_footer import ColumnChunk, NotParquet, row_groups
 
 MOST = 512 * 1024 * 1024  # bytes of lists' items that may belong to one row, unpacked,
 _RATIO = 200  # where they are so many times what they are in the file
@@ -33,11 +33,13 @@ class Sizes(msgspec.Struct):
 
 def look(footer: bytes, schema: Any, most: int) -> Sizes:
     """What a file with FOOTER and SCHEMA, which is pyarrow's, needs, of which at most MOST rows are to be read at once. Raises
-    ValueError where the footer is damaged."""
+    NotParquet where the footer is damaged, or has other columns."""
     leaves = [schema.column(number) for number in range(len(schema))]
     repeated: dict[str, None] = {}
     rows, largest = most, 0
     for group in row_groups(footer):
+        if len(group.columns) != len(leaves):
+            raise NotParquet("a row group has other columns than the file")
         columns = list(zip(group.columns, leaves, strict=True))
         repeated.update(dict.fromkeys(leaf.path for part, leaf in columns if _may_repeat(part, leaf, group.rows, most)))
         in_lists = [(part, leaf) for part, leaf in columns if leaf.max_repetition_level]

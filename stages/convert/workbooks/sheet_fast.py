@@ -1,4 +1,4 @@
-"""A sheet that is plainly one table, read by kernels: a header in its first row, one kind of cell in each column."""
+"""A sheet that is plainly one table, read by kernels: a header in its first row, records below."""
 
 from __future__ import annotations
 

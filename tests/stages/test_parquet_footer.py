@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from stages.store import footer
+from stages import parquet_footer as footer
 
 
 def count(path: Path) -> int:
